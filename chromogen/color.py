@@ -1,0 +1,118 @@
+"""Light and stain: optical density, stain separation and recomposition, and the colour of empty glass.
+
+Beer-Lambert: light through tissue is `white * 10 ** -(concentrations @ vectors)`, one vector a stain
+(Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23:291, 2001). Images here are `unit` RGB in [0, 1]: NumPy arrays carry
+colour last, (..., 3); tensors carry it first, (N, 3, H, W). Densities are decadic (log10), so a concentration of 1 along a
+unit vector darkens by one order of magnitude. scikit-image reports the same numbers divided by 6 (its scale is log10(1e6)).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from chromogen.tensors import Uint8Image
+
+Image = TypeVar("Image", np.ndarray, Tensor)
+White = float | np.ndarray | tuple[float, float, float]
+
+DARKEST = 1e-6  # transmittance floor: 6 optical densities, far beyond any scanner
+
+
+@dataclass(frozen=True)
+class Stains:
+    """Named stains with their RGB optical-density vectors, one row a stain (two or three rows)."""
+
+    names: tuple[str, ...]
+    vectors: tuple[tuple[float, float, float], ...]
+
+    @cached_property
+    def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """Rows are stains; a pair of stains is completed by its cross product (the residual)."""
+        rows = np.array(self.vectors, dtype=np.float64)
+        return rows if len(rows) == 3 else np.vstack([rows, np.cross(rows[0], rows[1])])
+
+    @cached_property
+    def inverse(self) -> Float[np.ndarray, "3 3"]:
+        return np.linalg.inv(self.matrix)
+
+
+# Values of Ruifrok & Johnston 2001 in the two roundings scikit-image uses, so that the numbers agree with it.
+H_E_DAB = Stains(("haematoxylin", "eosin", "dab"), ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78)))
+H_E = Stains(("haematoxylin", "eosin"), ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105)))
+H_DAB = Stains(("haematoxylin", "dab"), ((0.650, 0.704, 0.286), (0.268, 0.570, 0.776)))
+STAINS = {"H-E": H_E, "H-DAB": H_DAB, "H-E-DAB": H_E_DAB}
+
+
+def optical_density(image: Image, white: White = 1.0) -> Image:
+    """-log10(image / white). `image` is unit RGB; darker than 1e-6 counts as 1e-6. Brighter than `white` is negative."""
+    if isinstance(image, Tensor):
+        return -torch.log10(image.clamp(min=DARKEST) / _colour_first(white, image))
+    return -np.log10(np.maximum(image, DARKEST) / np.asarray(white))
+
+
+def transmittance(density: Image, white: White = 1.0) -> Image:
+    """The unit RGB image behind a density: white * 10 ** -density."""
+    if isinstance(density, Tensor):
+        return _colour_first(white, density) * 10.0 ** (-density)
+    return np.asarray(white) * 10.0 ** (-density)
+
+
+def separate(image: Image, stains: Stains = H_E_DAB, white: White = 1.0, clip: bool = True) -> Image:
+    """Concentration of each stain, in the order of `stains.names`: (..., 2 or 3), for tensors (N, 2 or 3, H, W).
+
+    `clip` sets negative concentrations to 0, as scikit-image does. The residual of a two-stain set is not returned.
+    """
+    count = len(stains.names)
+    if isinstance(image, Tensor):
+        inverse = torch.as_tensor(stains.inverse[:, :count], dtype=image.dtype, device=image.device)
+        amounts = torch.einsum("nchw,cs->nshw", optical_density(image, white), inverse)
+        return amounts.clamp(min=0) if clip else amounts
+    result = optical_density(image, white) @ stains.inverse[:, :count].astype(np.result_type(image, np.float32))
+    return np.maximum(result, 0) if clip else result
+
+
+def combine(concentrations: Image, stains: Stains = H_E_DAB, white: White = 1.0) -> Image:
+    """Unit RGB of stained tissue under `white` light: undoes `separate(..., clip=False)` for colours the stains can make."""
+    count = len(stains.names)
+    if isinstance(concentrations, Tensor):
+        matrix = torch.as_tensor(stains.matrix[:count], dtype=concentrations.dtype, device=concentrations.device)
+        return transmittance(torch.einsum("nshw,sc->nchw", concentrations, matrix), white)
+    matrix = stains.matrix[:count].astype(np.result_type(concentrations, np.float32))
+    return transmittance(concentrations @ matrix, white)
+
+
+def background(image: Uint8Image) -> Float[np.ndarray, "3"]:
+    """Colour of empty glass in unit RGB, estimated from one uint8 image.
+
+    Glass is the brightest nearly grey matter in view: the per-channel 99th percentile of the pixels whose channels differ by
+    less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all would put a veil of
+    DAB over blank glass. Tissue without any grey pixel (under 0.1 % of the image) falls back on the 99.9th percentile of all.
+    """
+    pixels = image.reshape(-1, 3)
+    step = max(1, len(pixels) // 250_000)  # every megapixel answers alike; a quarter of one is enough
+    sample = pixels[::step].astype(np.float64) / 255.0
+    brightest = sample.max(axis=1)
+    grey = (brightest - sample.min(axis=1) < 0.12 * brightest) & (brightest > 0.5)
+    if grey.mean() < 0.001:
+        return np.maximum(np.percentile(sample, 99.9, axis=0), DARKEST)
+    return np.percentile(sample[grey], 99, axis=0)
+
+
+def dab_density(image: Uint8Image, white: White | None = None) -> Float[np.ndarray, "height width"]:
+    """DAB concentration (decadic optical density along the DAB vector) of a uint8 IHC image, from the H-E-DAB set.
+
+    `white=None` means light of 1.0, the convention of the published BCI tables; pass `background(image)` for a slide whose
+    glass is grey.
+    """
+    unit = image.astype(np.float32) / 255.0
+    return separate(unit, H_E_DAB, 1.0 if white is None else white)[..., 2]
+
+
+def _colour_first(white: White, like: Tensor) -> Tensor:
+    value = torch.as_tensor(np.asarray(white), dtype=like.dtype, device=like.device)
+    return value if value.ndim == 0 else value.view(-1, 1, 1)

@@ -1,0 +1,81 @@
+"""What a method is: a frozen dataclass whose fields are its knobs and whose functions are its paper.
+
+`step` is a generator: the order of the text is the order of the updates, as in a paper's algorithm box. Each
+`yield {player: {term: loss}}` is one optimiser update of the players it names, together, each by the sum of its own terms.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from chromogen.tensors import Batch, SignedImages
+
+Losses = dict[str, Tensor]  # {"gan": ..., "l1": ...}: named scalars, already weighted
+Update = dict[str, Losses]  # {"generator": losses}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning-rate factor over a run: linear warm-up, constant, then linear or cosine decay to `floor`.
+
+    `warmup` and `decay_start` are fractions of the run in [0, 1]; decay_start=1 never decays.
+    """
+
+    warmup: float = 0.0
+    decay_start: float = 1.0
+    shape: Literal["linear", "cosine"] = "linear"
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam or AdamW over everything one player owns."""
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    decoupled: bool = False  # True: AdamW
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who owns which networks, and how they are updated."""
+
+    networks: tuple[str, ...]
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """What cutting a large image into tiles must respect.
+
+    multiple_px: the network accepts sizes that are multiples of this. context_px: how far from a pixel the network looks;
+    nearer to a tile's edge than this, a tile and the whole image may disagree.
+    """
+
+    multiple_px: int = 1
+    context_px: int = 64
+
+
+@runtime_checkable
+class Method(Protocol):
+    @property
+    def translators(self) -> tuple[str, ...]:
+        """The networks `translate` uses: they are averaged, and they alone travel in a released file."""
+
+    @property
+    def tiling(self) -> Tiling: ...
+
+    def networks(self) -> nn.ModuleDict:
+        """Fresh networks, drawn from torch's global random state."""
+
+    def players(self) -> dict[str, Player]: ...
+
+    def step(self, nets: nn.ModuleDict, batch: Batch, progress: float) -> Iterator[Update]:
+        """One iteration; `progress` is the share of the run that is done, in [0, 1)."""
+
+    def translate(self, nets: nn.ModuleDict, source: SignedImages) -> SignedImages:
+        """Source to target, both (N, 3, H, W) in [-1, 1]. Never sees a label or a name."""

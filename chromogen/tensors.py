@@ -1,0 +1,55 @@
+"""The three ranges an image lives in, and the only conversions between them.
+
+`uint8`  arrays (H, W, 3), values 0-255: what files hold and what metrics read.
+`unit`   floats in [0, 1]: what optics (`chromogen.color`) works in.
+`signed` float32 tensors (N, 3, H, W) in [-1, 1]: what methods, networks and losses see.
+
+Most published range errors of this field are one missing conversion; so here they have names.
+"""
+
+from typing import NotRequired, TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+Uint8Image = UInt8[np.ndarray, "height width 3"]
+Uint8Images = UInt8[np.ndarray, "batch height width 3"]
+SignedImages = Float[Tensor, "batch 3 height width"]
+
+
+class Batch(TypedDict):
+    """One training batch. `level` is the HER2 level 0-3 (-1 unknown): for losses only, `translate` never sees it."""
+
+    source: SignedImages
+    target: SignedImages
+    level: NotRequired[Int64[Tensor, " batch"]]
+
+
+def signed_from_uint8(images: Uint8Image | Uint8Images) -> SignedImages:
+    """Turn uint8 RGB, (H, W, 3) or (N, H, W, 3), into a float32 tensor (N, 3, H, W) in [-1, 1]."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
+        raise ValueError(
+            f"expected uint8 RGB of shape (H, W, 3) or (N, H, W, 3), got {images.dtype} {images.shape}; "
+            "read files with chromogen.data.images.read_image, which converts"
+        )
+    stacked = images if images.ndim == 4 else images[None]
+    tensor = torch.from_numpy(np.ascontiguousarray(stacked)).permute(0, 3, 1, 2)
+    return tensor.to(torch.float32).div_(127.5).sub_(1.0).contiguous()
+
+
+def uint8_from_signed(images: SignedImages) -> Uint8Images:
+    """Turn (N, 3, H, W) in [-1, 1] into uint8 (N, H, W, 3): clipped and rounded, never wrapped or truncated.
+
+    Raises ValueError when a value is not finite, because no grey level tells the truth about it.
+    """
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError("the image holds values that are not finite (NaN or infinity); it was not converted")
+    scaled = images.detach().float().add(1.0).mul_(127.5).clamp_(0.0, 255.0).round_()
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def unit_from_signed(images: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], for the optics in `chromogen.color`."""
+    return (images + 1.0) * 0.5
