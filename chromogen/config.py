@@ -64,6 +64,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         if len(kinds) != len(value):
             raise ValueError(f"{where}: expected {len(kinds)} values, got {len(value)}")
         return tuple(_typed(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict and isinstance(value, Mapping):
+        return dict(value)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_fields(hint, value, where + ".")
     if hint is Path and isinstance(value, str):

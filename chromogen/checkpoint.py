@@ -1,0 +1,200 @@
+"""One file that explains itself: weights as safetensors, and in their header what made them, as JSON.
+
+Nothing that can run code is read. A header is believed only as far as it can be checked: the method must be one that ships,
+its fields must be possible, and the weights must have exactly the names and shapes of the networks they describe.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import chromogen
+from chromogen import methods
+from chromogen.config import from_fields, nearest, to_fields
+from chromogen.files import written_whole
+from chromogen.method import Method
+
+FORMAT = 1  # raised when an older chromogen could not read the file
+HEADER = "chromogen"
+SUFFIX = ".safetensors"
+DEFAULT_MODEL = "her2-demo"
+
+RESEARCH_USE = (
+    "Research use only. Not for diagnosis. A virtual stain is a model's prediction, not a measurement; confirm with IHC/ISH."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person or a program must know before using the weights."""
+
+    title: str = "unnamed model"
+    source_stain: str = "H&E"
+    target_stain: str = "HER2 IHC"
+    mpp: float | None = None  # um per pixel of the training images; None: not known
+    data: str = "not stated"
+    data_licence: str = "not stated"
+    step: int = 0
+    scores: dict[str, Any] = field(default_factory=dict)  # {"protocol": ..., "psnr": ..., ...}, as measured, on what
+    notes: str = ""
+    intended_use: str = RESEARCH_USE
+
+
+@dataclass(frozen=True)
+class Model:
+    """A method with trained networks, in evaluation mode, and its card."""
+
+    name: str
+    method: Method
+    nets: nn.ModuleDict
+    card: Card
+    sha256: str
+
+
+def shipped() -> dict[str, Path]:
+    """The models inside the package: name -> file."""
+    folder = Path(str(resources.files("chromogen") / "models"))
+    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def save_model(path: Path, method: Method, nets: nn.ModuleDict, card: Card, dtype: torch.dtype = torch.float32) -> None:
+    """Write the networks that `translate` uses, and the card. Same weights and card, same bytes."""
+    header = {
+        "kind": "model",
+        "method": methods.name_of(method),
+        "fields": to_fields(method),
+        "value_range": "signed",
+        "card": to_fields(card),
+    }
+    kept = {f"{name}.{key}": value for name in method.translators for key, value in nets[name].state_dict().items()}
+    write_tensors(path, {k: v.to(dtype) if v.is_floating_point() else v for k, v in kept.items()}, header)
+
+
+def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
+    """Load a shipped model by name, or a model file. Every way a file can be wrong is a ValueError that says which."""
+    path = _find(name_or_path)
+    header, tensors = read_tensors(path)
+    if header.get("kind") != "model":
+        raise ValueError(
+            f"{path} holds a {header.get('kind', 'thing of no kind')}, not a model; use best{SUFFIX} of the same run"
+        )
+    method = method_from(header, path)
+    with torch.device("meta"):  # shapes cost nothing there, so a header cannot make us allocate what the file does not hold
+        nets = nn.ModuleDict({name: net for name, net in method.networks().items() if name in method.translators})
+    weights = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    fit_or_explain(nets, weights, path)
+    nets.load_state_dict(weights, assign=True)
+    nets.eval().requires_grad_(False)
+    try:
+        card = from_fields(Card, header.get("card", {}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its card does not read: {error}") from error
+    return Model(path.stem, method, nets, card, file_sha256(path))
+
+
+def method_from(header: Mapping[str, Any], path: Path) -> Method:
+    """The method a header names, with the header's fields."""
+    name = str(header.get("method"))
+    if name not in methods.available():
+        raise ValueError(
+            f"{path} was made by a method named {name!r}, which this chromogen does not have; "
+            f"{nearest(name, methods.available())}"
+        )
+    try:
+        return from_fields(type(methods.load(name)), header.get("fields", {}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its fields do not fit {name}: {error}") from error
+
+
+def fit_or_explain(nets: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """ValueError unless `weights` has exactly the names and shapes of `nets`."""
+    expected = {key: tuple(value.shape) for key, value in nets.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items()}
+    if expected == found:
+        return
+    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    key = wrong[0]
+    raise ValueError(
+        f"{path}: {len(wrong)} weights do not fit the networks it describes, first {key}: "
+        f"expected {expected.get(key, 'nothing')}, found {found.get(key, 'nothing')}; the file was altered"
+    )
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors with `header` as JSON beside them, whole or not at all."""
+    text = json.dumps({"format": FORMAT, "version": chromogen.__version__, **header}, sort_keys=True)
+    with written_whole(path) as partial:
+        try:
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial, {HEADER: text})
+        except SafetensorError as error:
+            raise OSError(*_system_error(error)) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of a file that `write_tensors` made; ValueError for anything else."""
+    path = Path(path)
+    with path.open("rb") as handle:
+        start = handle.read(8)
+    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+        raise ValueError(
+            f"{path} is a pickled PyTorch file; chromogen does not open those, because a pickle can run any code. "
+            "Ask for the model as .safetensors"
+        )
+    try:
+        with safe_open(path, framework="pt") as handle:
+            header = _header(handle.metadata(), path)
+            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is damaged or cut short, or not a safetensors file ({error}); copy or download it again"
+        ) from error
+    return header, tensors
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads((metadata or {})[HEADER])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} was not written by chromogen: it does not say which method its weights belong to") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ValueError(f"{path} was not written by chromogen: its header has no format number")
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{path} was written by a newer chromogen ({header.get('version', '?')}, format {header['format']}; "
+            f"this is {chromogen.__version__}, format {FORMAT}); upgrade with: pip install -U chromogen"
+        )
+    return header
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.is_dir() and (path / f"best{SUFFIX}").is_file():  # a run folder
+        return path / f"best{SUFFIX}"
+    if str(name_or_path) in shipped():
+        return shipped()[str(name_or_path)]
+    raise ValueError(
+        f"no model {str(name_or_path)!r}: not a file, and not a shipped model; {nearest(str(name_or_path), shipped())}"
+    )
+
+
+def _system_error(error: SafetensorError) -> tuple[int, str]:
+    """safetensors hides the system's error number in its text ("... (os error 28) ...")."""
+    text = str(error)
+    number = text.partition("os error ")[2].partition(")")[0]
+    return (int(number) if number.isdigit() else 5), text

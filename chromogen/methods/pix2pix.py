@@ -1,0 +1,94 @@
+"""pix2pix: conditional adversarial translation (Isola et al., CVPR 2017, arXiv:1611.07004).
+
+U-Net 256, 70x70 PatchGAN on (source, target), cross-entropy GAN + 100 L1 (equation 4), Adam 2e-4 (0.5, 0.999).
+
+Deviations from the published code
+- Evaluation uses running batch-norm statistics and no dropout. The paper keeps both "training" forms at test time
+  (section 3.4), which makes an image depend on its batch and on chance.
+- The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
+- Crops come from the 8 dihedral transforms by default (tissue has no up); `recipes` can ask for the published flip only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from chromogen.losses import adversarial, reconstruction
+from chromogen.method import Optimizer, Player, Schedule, Tiling, Update
+from chromogen.nets.blocks import Norm, start_small
+from chromogen.nets.discriminators import PatchDiscriminator
+from chromogen.nets.generators import UNetGenerator
+from chromogen.tensors import Batch, SignedImages
+
+GAN = {"cross-entropy": adversarial.cross_entropy, "least-squares": adversarial.least_squares}
+
+
+@dataclass(frozen=True)
+class Pix2pix:
+    width: int = 64
+    depth: int = 8  # halvings; image sizes are multiples of 2 ** depth
+    norm: Norm = "batch"
+    dropout: float = 0.5
+    discriminator_width: int = 64
+    discriminator_layers: int = 3
+    gan: Literal["cross-entropy", "least-squares"] = "cross-entropy"
+    weight_gan: float = 1.0
+    weight_l1: float = 100.0
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule(decay_start=0.5)
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.width <= 512 and 2 <= self.depth <= 10 and 1 <= self.discriminator_width <= 512):
+            raise ValueError(f"pix2pix: widths are 1-512 and depth 2-10, got {self}")
+        if not 1 <= self.discriminator_layers <= 8:
+            raise ValueError(f"pix2pix: discriminator_layers is 1-8, got {self.discriminator_layers}")
+
+    @property
+    def translators(self) -> tuple[str, ...]:
+        return ("generator",)
+
+    @property
+    def tiling(self) -> Tiling:
+        return Tiling(multiple_px=2**self.depth, context_px=2 ** (self.depth - 1))
+
+    def networks(self) -> nn.ModuleDict:
+        return nn.ModuleDict(
+            {
+                "generator": start_small(UNetGenerator(self.width, self.depth, self.norm, self.dropout)),
+                "discriminator": start_small(
+                    PatchDiscriminator(6, self.discriminator_width, self.discriminator_layers, self.norm)
+                ),
+            }
+        )
+
+    def players(self) -> dict[str, Player]:
+        return {name: Player((name,), self.optimizer, self.schedule) for name in ("discriminator", "generator")}
+
+    def step(self, nets: nn.ModuleDict, batch: Batch, progress: float) -> Iterator[Update]:
+        source, target = batch["source"], batch["target"]
+        gan = GAN[self.gan]
+        fake = nets["generator"](source)
+
+        real_pair, fake_pair = torch.cat([source, target], 1), torch.cat([source, fake], 1)
+        yield {
+            "discriminator": {
+                "real": 0.5 * gan(nets["discriminator"](real_pair), real=True),
+                "fake": 0.5 * gan(nets["discriminator"](fake_pair.detach()), real=False),
+            }
+        }
+        yield {
+            "generator": {
+                "gan": self.weight_gan * gan(nets["discriminator"](fake_pair), real=True),
+                "l1": self.weight_l1 * reconstruction.absolute(fake, target),
+            }
+        }
+
+    def translate(self, nets: nn.ModuleDict, source: SignedImages) -> SignedImages:
+        return nets["generator"](source)
+
+
+METHOD = Pix2pix()
+VARIANTS = {"lsgan": Pix2pix(gan="least-squares")}

@@ -1,0 +1,53 @@
+"""Pieces that several networks share."""
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Norm = Literal["batch", "instance", "none"]
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Batch statistics (running ones in evaluation), statistics of each image, or nothing."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels)
+    return nn.Identity()
+
+
+def needs_bias(norm: Norm) -> bool:
+    """A batch norm has its own shift; the others leave a convolution's bias in use."""
+    return norm != "batch"
+
+
+class ResidualBlock(nn.Module):
+    """x + conv-norm-ReLU-(dropout)-conv-norm(x), 3x3 with reflection padding (Johnson et al., ECCV 2016)."""
+
+    def __init__(self, channels: int, norm: Norm, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=needs_bias(norm)),
+            norm_layer(norm, channels),
+            nn.ReLU(),
+            *([nn.Dropout(dropout)] if dropout else []),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=needs_bias(norm)),
+            norm_layer(norm, channels),
+        )
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return x + self.body(x)
+
+
+def start_small(network: nn.Module, spread: float = 0.02) -> nn.Module:
+    """Draw weights from N(0, spread), batch-norm gains from N(1, spread), biases 0, as pix2pix does; return `network`."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, spread)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, spread)
+            nn.init.zeros_(module.bias)
+    return network

@@ -1,0 +1,91 @@
+"""Image-to-image networks: signed RGB in, signed RGB out, the same size."""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from chromogen.nets.blocks import Norm, ResidualBlock, needs_bias, norm_layer
+from chromogen.tensors import SignedImages
+
+Upsampling = Literal["transposed", "bilinear"]
+
+
+class ResnetGenerator(nn.Sequential):
+    """Two strided convolutions down, residual blocks at a quarter of the size, two steps up (Johnson et al., ECCV 2016).
+
+    Sizes must be multiples of 4. With 9 blocks and 64 filters it has 11.383 M parameters. `upsampling="transposed"` is the
+    published form; "bilinear" (resize, then convolve) cannot leave a checkerboard (Odena et al., Distill 2016).
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Norm = "batch",
+        dropout: float = 0.0,
+        upsampling: Upsampling = "transposed",
+    ) -> None:
+        bias = needs_bias(norm)
+        layers: list[nn.Module] = [*_edge(3, width, bias), norm_layer(norm, width), nn.ReLU()]
+        for c in (width, 2 * width):
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=bias), norm_layer(norm, 2 * c), nn.ReLU()]
+        layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
+        for c in (4 * width, 2 * width):
+            layers += [*_upsampled(c, c // 2, bias, upsampling), norm_layer(norm, c // 2), nn.ReLU()]
+        super().__init__(*layers, *_edge(width, 3, bias=True), nn.Tanh())
+
+    @staticmethod
+    def reach_px(blocks: int) -> int:
+        """How far from an output pixel an input pixel can still matter: half the receptive field, rounded up."""
+        return 3 + 1 + 2 + 4 * 2 * blocks + 9 + 3
+
+
+def _edge(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect", bias=bias)]
+
+
+def _upsampled(inputs: int, outputs: int, bias: bool, upsampling: Upsampling) -> list[nn.Module]:
+    if upsampling == "transposed":
+        return [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+    return [
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect", bias=bias),
+    ]
+
+
+class UNetGenerator(nn.Module):
+    """Encoder and decoder joined at every scale, 4x4 strided convolutions (Isola et al., CVPR 2017, appendix 6.1.1).
+
+    Sizes must be multiples of 2 ** depth. With depth 8 and 64 filters it has 54.414 M parameters. Dropout stands in the
+    decoder steps of full width between the innermost and the first narrower one: three of them at depth 8.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 8, norm: Norm = "batch", dropout: float = 0.5) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        channels = [width * min(2**scale, 8) for scale in range(depth)]
+        self.down = nn.ModuleList([nn.Conv2d(3, width, 4, stride=2, padding=1, bias=bias)])
+        for scale, (c_in, c_out) in enumerate(pairwise(channels), start=1):
+            conv = nn.Conv2d(c_in, c_out, 4, stride=2, padding=1, bias=bias)
+            last = [norm_layer(norm, c_out)] if scale < depth - 1 else []
+            self.down.append(nn.Sequential(nn.LeakyReLU(0.2), conv, *last))
+        self.up = nn.ModuleList()
+        for scale in range(depth - 1, 0, -1):
+            c_in = channels[scale] * (1 if scale == depth - 1 else 2)
+            c_out = channels[scale - 1]
+            conv_up = nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1, bias=bias)
+            drop = [nn.Dropout(dropout)] if dropout and 4 <= scale < depth - 1 else []
+            self.up.append(nn.Sequential(nn.ReLU(), conv_up, norm_layer(norm, c_out), *drop))
+        self.out = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), nn.Tanh())
+
+    def forward(self, x: SignedImages) -> SignedImages:
+        skips: list[Tensor] = []
+        for step in self.down:
+            x = step(x)
+            skips.append(x)
+        skips.pop()
+        for step in self.up:
+            x = torch.cat([skips.pop(), step(x)], dim=1)
+        return self.out(x)

@@ -1,0 +1,260 @@
+"""The only training loop: any method, one process or many, killed and resumed without a trace."""
+
+import copy
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from chromogen.checkpoint import SUFFIX, Card, save_model
+from chromogen.data.batches import train_batches
+from chromogen.devices import bf16_is_fast
+from chromogen.files import write_json
+from chromogen.tensors import Batch
+from chromogen.train import state as saving
+from chromogen.train.logbook import Logbook
+from chromogen.train.processes import Processes, started
+from chromogen.train.run import Run
+from chromogen.train.schedule import factor
+from chromogen.train.state import State
+from chromogen.train.step import make_optimizers, train_step
+from chromogen.train.validation import rule, validate
+
+STATE = f"state{SUFFIX}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: after all its steps, or `interrupted` (resumable)."""
+
+    step: int
+    interrupted: bool
+
+
+def train(run: Run, out: Path, resume: bool = False, device: str = "auto", command: str = "", quiet: bool = False) -> Outcome:
+    """Train `run` into the folder `out`: run.json, log.jsonl, tensorboard/, samples/, state, last and best models.
+
+    `resume` continues from the last saved state and ends with the same bytes as a run that was never stopped (on a CPU, with
+    the same number of threads). Raises ValueError for a folder in use or a run that differs, FloatingPointError when a loss
+    stops being finite (what was saved before stays), OSError when the disk is full.
+    """
+    with started(device) as processes:
+        console = Console(stderr=True, quiet=quiet or not processes.first)
+        _check_folder(out, resume)
+        training = _Training(run, out, processes, console)
+        if resume:
+            training.resume()
+        if processes.first:
+            write_json(out / "run.json", {"command": command, **run.fields()})
+        return training.go()
+
+
+class _Training:
+    """One training in one process."""
+
+    def __init__(self, run: Run, out: Path, processes: Processes, console: Console) -> None:
+        self.run, self.loop, self.out, self.processes, self.console = run, run.loop, out, processes, console
+        rule(self.loop.select)
+        self.validation = run.data.open("val")
+        self.players = run.method.players()
+        torch.manual_seed(self.loop.seed)
+        nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = _translators(run, nets) if self.loop.ema else None
+        self.state = State(nets.train(), make_optimizers(self.players, nets), average)
+        self.bf16 = self.loop.precision == "bf16" or (self.loop.precision == "auto" and bf16_is_fast(processes.device))
+        torch.manual_seed(self.loop.seed + 1 + processes.rank)  # dropout differs between processes, initial weights do not
+        self.every = {"log": self.loop.log_every, "validate": self.loop.validate_every, "save": self.loop.save_every}
+        self.pending: list[tuple[int, dict[str, Tensor]]] = []
+        self.since = time.monotonic()
+
+    def resume(self) -> None:
+        fields = saving.load(self.state, self.out / STATE, self.processes)
+        changed = _differences(fields, self.run.fields())
+        if changed:
+            raise ValueError(
+                f"{self.out} holds a run with other fields ({', '.join(changed)}); "
+                "resume it unchanged, or start anew with another --out"
+            )
+        saving.continue_random(self.state, self.processes)
+        self.console.print(f"resuming at step {self.state.step} of {self.loop.steps}")
+
+    def go(self) -> Outcome:
+        loop, state = self.loop, self.state
+        self.console.print(f"{self.run.data.describe()}; {self._how()}", highlight=False, soft_wrap=True)
+        with _stop_signal() as stopped, _logbook(self) as log:
+            for micro_batches in self._batches():
+                self._set_rates()
+                terms = train_step(
+                    self.run.method, state.nets, state.optimizers, micro_batches, state.step / loop.steps,
+                    self.processes.average, self.bf16,
+                )  # fmt: skip
+                state.step += 1
+                self._follow()
+                self.pending.append((state.step, terms))
+                last = state.step == loop.steps
+                stop = self.processes.any(stopped()) and not last
+                due = {name: last or state.step % every == 0 for name, every in self.every.items()}
+                if log:
+                    log.advance(state.step)
+                if stop or any(due.values()):  # before anything is saved: only finite states are
+                    self._log(log)
+                if due["validate"]:
+                    self._validate(log)
+                if stop or due["save"]:
+                    self._save()
+                if stop:
+                    return Outcome(state.step, interrupted=True)
+        return Outcome(state.step, interrupted=False)
+
+    def _how(self) -> str:
+        images = self.loop.batch_size * self.loop.accumulate * self.processes.world
+        many = f" in each of {self.processes.world} processes" if self.processes.world > 1 else ""
+        form = "bf16" if self.bf16 else "fp32"
+        return f"{self.loop.steps} steps of {images} images on {self.processes.device}{many} in {form}"
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """Lists of micro-batches on the device, one list a step, from the state's step on."""
+        loop, device, k = self.loop, self.processes.device, self.loop.accumulate
+        stream = train_batches(
+            self.run.data, loop.batch_size, loop.seed, self.state.step * k, (loop.steps - self.state.step) * k,
+            loop.workers, self.processes.rank, self.processes.world,
+        )  # fmt: skip
+        micro: list[Batch] = []
+        for batch in stream:
+            micro.append({key: value.to(device, non_blocking=True) for key, value in batch.items()})  # type: ignore[misc, attr-defined]
+            if len(micro) == k:
+                yield micro
+                micro = []
+
+    def _set_rates(self) -> None:
+        for name, optimizer in self.state.optimizers.items():
+            player = self.players[name]
+            for group in optimizer.param_groups:
+                group["lr"] = player.optimizer.lr * factor(player.schedule, self.state.step / self.loop.steps)
+
+    def _follow(self) -> None:
+        """Move the average towards the networks; the decay grows from 0 so that early steps are not remembered for ever."""
+        if self.state.average is None:
+            return
+        decay = min(self.loop.ema, self.state.step / (self.state.step + 10))
+        followed = self.state.nets.state_dict()
+        with torch.no_grad():
+            for key, mean in self.state.average.state_dict().items():
+                if mean.is_floating_point():
+                    mean.lerp_(followed[key], 1 - decay)
+                else:
+                    mean.copy_(followed[key])
+
+    def _log(self, log: Logbook | None) -> None:
+        """Write the mean of the terms since the last time; stop if one was not finite, before anything is saved."""
+        first, names = self.pending[0][0], list(self.pending[0][1])
+        table = torch.stack([torch.stack([terms[name].float() for name in names]) for _, terms in self.pending]).cpu()
+        self.pending.clear()
+        if self.processes.any(not bool(torch.isfinite(table).all())):
+            row, column = next(iter(torch.nonzero(~torch.isfinite(table)).tolist()), (0, 0))
+            raise FloatingPointError(
+                f"{names[column]} was {table[row, column].item()} at step {first + row}. The last good state and models "
+                f"are in {self.out}; try a smaller learning rate, or --loop.precision fp32, with another --out"
+            )
+        if log:
+            seconds = (time.monotonic() - self.since) / len(table)
+            rates = {f"rate/{name}": o.param_groups[0]["lr"] for name, o in self.state.optimizers.items()}
+            means = dict(zip(names, table.mean(dim=0).tolist(), strict=True))
+            log.record(self.state.step, {**means, **rates, "seconds_per_step": seconds})
+        self.since = time.monotonic()
+
+    def _validate(self, log: Logbook | None) -> None:
+        """Score the held-out pairs in the first process; keep the model if the rule likes it best so far."""
+        if log and len(self.validation):
+            loop, method = self.loop, self.run.method
+            nets = self.state.translating()
+            scores, rows = validate(
+                method, nets, self.validation, loop.validation_images, loop.validation_px, self.processes.device
+            )
+            log.record(self.state.step, {f"validation/{key}": value for key, value in scores.items()})
+            log.picture(self.state.step, rows)
+            value = rule(loop.select)({**scores, "step": float(self.state.step)})
+            told = ", ".join(f"{key} {number:.3f}" for key, number in scores.items())
+            log.say(f"step {self.state.step}: validation {told}")
+            if self.state.best is None or (math.isfinite(value) and value > self.state.best):
+                self.state.best = value
+                save_model(self.out / f"best{SUFFIX}", method, nets, self._card(scores))
+        self.since = time.monotonic()
+
+    def _save(self) -> None:
+        saving.save(self.state, self.out / STATE, self.processes, self.run.fields())
+        if self.processes.first:
+            nets = self.state.translating()
+            save_model(self.out / f"last{SUFFIX}", self.run.method, nets, self._card({}))
+            if not len(self.validation):
+                save_model(self.out / f"best{SUFFIX}", self.run.method, nets, self._card({}))
+
+    def _card(self, scores: dict[str, float]) -> Card:
+        data = self.run.data
+        measured = {"on": f"{len(self.validation)} validation pairs while training", **scores} if scores else {}
+        return Card(
+            title=self.run.title,
+            mpp=data.mpp,
+            data=data.describe(),
+            data_licence=data.licence,
+            step=self.state.step,
+            scores=measured,
+        )
+
+
+@contextmanager
+def _logbook(training: _Training) -> Iterator[Logbook | None]:
+    """The logbook in the first process, nothing in the others."""
+    if not training.processes.first:
+        yield None
+        return
+    with Logbook(training.out, training.state.step, training.loop.steps, training.console) as log:
+        yield log
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask for a stop after the step in progress; a second Ctrl-C stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1 and number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _translators(run: Run, nets: nn.ModuleDict) -> nn.ModuleDict:
+    average = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in run.method.translators})
+    return average.eval().requires_grad_(False)
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    if resume and not (out / STATE).is_file():
+        raise ValueError(f"{out} holds no saved state to resume; leave out --resume to start, or check --out")
+    if not resume and (out / "run.json").exists():
+        raise ValueError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
+
+
+def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
+    """Names of the fields whose values differ."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        keys = sorted(saved.keys() | wanted.keys())
+        return [
+            name for key in keys for name in _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else key)
+        ]
+    return [] if saved == wanted else [where]

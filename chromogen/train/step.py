@@ -1,0 +1,87 @@
+"""The heart of training: one step of any method."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from itertools import count
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from chromogen.method import Method, Player, Update
+from chromogen.tensors import Batch
+
+Average = Callable[[Iterable[Tensor]], None]
+
+
+def make_optimizers(players: Mapping[str, Player], nets: nn.ModuleDict) -> dict[str, Optimizer]:
+    """One Adam (or AdamW) a player, over all the networks it owns."""
+    made: dict[str, Optimizer] = {}
+    for name, player in players.items():
+        parameters = [p for network in player.networks for p in nets[network].parameters()]
+        kind = torch.optim.AdamW if player.optimizer.decoupled else torch.optim.Adam
+        o = player.optimizer
+        made[name] = kind(parameters, lr=o.lr, betas=o.betas, weight_decay=o.weight_decay)
+    return made
+
+
+def train_step(
+    method: Method,
+    nets: nn.ModuleDict,
+    optimizers: Mapping[str, Optimizer],
+    batches: Sequence[Batch],
+    progress: float,
+    average: Average = list,
+    bf16: bool = False,
+) -> dict[str, Tensor]:
+    """Run one step; after each `yield` of the method, update the players it names. Returns every term, averaged over `batches`.
+
+    Several batches are micro-batches whose gradients are averaged. To keep only one of them in memory at a time, all but the
+    last see the networks as they were when the step began; with one batch the order of updates is exactly the method's.
+    `average` replaces gradients by their mean over processes. The arithmetic runs in bfloat16 where PyTorch's autocast
+    deems it safe if `bf16`; parameters, gradients and optimisers stay float32.
+    """
+    share = 1 / len(batches)
+    terms: dict[str, Tensor] = {}
+    held: dict[tuple[int, str], list[Tensor]] = {}
+    for number, batch in enumerate(batches, start=1):
+        updates = method.step(nets, batch, progress)
+        seen: dict[str, Tensor] = {}
+        for place in count():
+            with torch.autocast(batch["source"].device.type, torch.bfloat16) if bf16 else nullcontext():
+                update = next(updates, None)
+            if update is None:
+                break
+            seen |= _backward(update, optimizers, share)
+            for player in update:
+                if len(batches) > 1:
+                    _add_held(held, (place, player), _parameters(optimizers[player]))
+                if number == len(batches):
+                    average(p.grad for p in _parameters(optimizers[player]) if p.grad is not None)
+            if number == len(batches):
+                for player in update:
+                    optimizers[player].step()
+        terms = {term: terms.get(term, 0) + share * value for term, value in seen.items()}
+    return terms
+
+
+def _backward(update: Update, optimizers: Mapping[str, Optimizer], share: float) -> dict[str, Tensor]:
+    """Gradients of each named player's own losses with respect to its own parameters, and nobody else's; the terms."""
+    last = list(update)[-1]
+    for player, losses in update.items():
+        optimizers[player].zero_grad()
+        total = share * torch.stack([loss.float() for loss in losses.values()]).sum()
+        # `inputs=` leaves the other players' gradients untouched: no freezing and thawing
+        total.backward(inputs=_parameters(optimizers[player]), retain_graph=player != last)
+    return {f"{player}/{term}": loss.detach() for player, losses in update.items() for term, loss in losses.items()}
+
+
+def _add_held(held: dict[tuple[int, str], list[Tensor]], key: tuple[int, str], parameters: list[Tensor]) -> None:
+    """Add what earlier micro-batches left at the same yield to the gradients, and hold the sum for the next."""
+    for parameter, before in zip(parameters, held.get(key, []), strict=False):
+        parameter.grad = before if parameter.grad is None else parameter.grad + before
+    held[key] = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
