@@ -143,8 +143,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header and the tensors of a file that `write_tensors` made; ValueError for anything else."""
     path = Path(path)
     with path.open("rb") as handle:
-        start = handle.read(8)
-    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+        start = handle.read(9)
+    if start[8:] != b"{" and (start[:1] == b"\x80" or start[:4] == b"PK\x03\x04"):  # 8 bytes of length, then JSON, is ours
         raise ValueError(
             f"{path} is a pickled PyTorch file; chromogen does not open those, because a pickle can run any code. "
             "Ask for the model as .safetensors"

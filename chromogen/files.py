@@ -20,7 +20,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode  # what the user's umask gives; some writers make files private
         yield partial
+        partial.chmod(mode)
         with partial.open("rb+") as handle:
             os.fsync(handle.fileno())
         partial.replace(path)

@@ -7,7 +7,7 @@
 Most published range errors of this field are one missing conversion; so here they have names.
 """
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,12 @@ class Batch(TypedDict):
     source: SignedImages
     target: SignedImages
     level: NotRequired[Int64[Tensor, " batch"]]
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The same batch on another device."""
+    moved = {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items() if isinstance(tensor, Tensor)}
+    return cast(Batch, moved)
 
 
 def signed_from_uint8(images: Uint8Image | Uint8Images) -> SignedImages:

@@ -14,11 +14,11 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from chromogen.checkpoint import SUFFIX, Card, save_model
+from chromogen.checkpoint import SUFFIX, Card, fit_or_explain, load_model, save_model
 from chromogen.data.batches import train_batches
 from chromogen.devices import bf16_is_fast
 from chromogen.files import write_json
-from chromogen.tensors import Batch
+from chromogen.tensors import Batch, on_device
 from chromogen.train import state as saving
 from chromogen.train.logbook import Logbook
 from chromogen.train.processes import Processes, started
@@ -67,6 +67,8 @@ class _Training:
         self.players = run.method.players()
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if run.start_from:
+            _begin_with(run.start_from, nets)
         average = _translators(run, nets) if self.loop.ema else None
         self.state = State(nets.train(), make_optimizers(self.players, nets), average)
         self.bf16 = self.loop.precision == "bf16" or (self.loop.precision == "auto" and bf16_is_fast(processes.device))
@@ -76,13 +78,14 @@ class _Training:
         self.since = time.monotonic()
 
     def resume(self) -> None:
-        fields = saving.load(self.state, self.out / STATE, self.processes)
-        changed = _differences(fields, self.run.fields())
+        header, tensors = saving.read(self.out / STATE)
+        changed = _differences(header["run"], self.run.fields())
         if changed:
             raise ValueError(
                 f"{self.out} holds a run with other fields ({', '.join(changed)}); "
                 "resume it unchanged, or start anew with another --out"
             )
+        saving.restore(self.state, self.out / STATE, header, tensors, self.processes)
         saving.continue_random(self.state, self.processes)
         self.console.print(f"resuming at step {self.state.step} of {self.loop.steps}")
 
@@ -129,7 +132,7 @@ class _Training:
         )  # fmt: skip
         micro: list[Batch] = []
         for batch in stream:
-            micro.append({key: value.to(device, non_blocking=True) for key, value in batch.items()})  # type: ignore[misc, attr-defined]
+            micro.append(on_device(batch, device))
             if len(micro) == k:
                 yield micro
                 micro = []
@@ -241,6 +244,14 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
 def _translators(run: Run, nets: nn.ModuleDict) -> nn.ModuleDict:
     average = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in run.method.translators})
     return average.eval().requires_grad_(False)
+
+
+def _begin_with(name_or_path: str, nets: nn.ModuleDict) -> None:
+    """Copy a trained model's weights into the networks of the same name; ValueError when their shapes differ."""
+    model = load_model(name_or_path)
+    for name, trained in model.nets.items():
+        fit_or_explain(nets[name], trained.state_dict(), Path(name_or_path))
+        nets[name].load_state_dict(trained.state_dict())
 
 
 def _check_folder(out: Path, resume: bool) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import inspect
-import sys
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,9 @@ import tyro
 
 from chromogen import methods
 from chromogen.config import nearest, to_fields
-from chromogen.data.pairs import FolderData, PhantomData
+from chromogen.data.pairs import Data
 from chromogen.method import Method
 
-Data = FolderData | PhantomData
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -54,6 +53,7 @@ class Run:
     data: Data
     loop: Loop
     title: str = "unnamed model"
+    start_from: str | None = None  # a model (name, file or run folder) whose weights the translating networks begin with
 
     def fields(self) -> dict[str, Any]:
         """The run as JSON values, with the method's name, for run.json."""
@@ -90,6 +90,6 @@ def changed_from_flags(run: Run, flags: Sequence[str], program: str) -> Run:
     return Run(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Run)})
 
 
-def command_line() -> str:
-    """The command that was typed, for the records."""
-    return " ".join(["chromogen", *sys.argv[1:]])
+def shown(run: Run) -> str:
+    """The resolved run as readable JSON."""
+    return json.dumps(run.fields(), indent=2, ensure_ascii=False)

@@ -21,7 +21,7 @@ class State:
     average: nn.ModuleDict | None
     step: int = 0  # steps done
     best: float | None = None  # value of the selection rule at best.safetensors
-    random: Tensor | None = None  # this process's random state to continue with, set by `load`
+    random: Tensor | None = None  # this process's random state to continue with, set by `restore`
 
     def translating(self) -> nn.ModuleDict:
         """The networks that translate: the moving average where there is one."""
@@ -45,13 +45,16 @@ def save(state: State, path: Path, processes: Processes, fields: dict[str, Any])
     write_tensors(path, tensors, {"kind": "training state", "step": state.step, "best": state.best, "run": fields})
 
 
-def load(state: State, path: Path, processes: Processes) -> dict[str, Any]:
-    """Continue from a saved state: fill `state` in place and return the fields of the run it belongs to."""
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header ("step", "best", and "run", the fields of the run it belongs to) and tensors of a saved state."""
     header, tensors = read_tensors(path)
     if header.get("kind") != "training state":
-        raise ValueError(
-            f"{path} holds a {header.get('kind')}, not a training state; --resume needs the run folder it was made in"
-        )
+        raise ValueError(f"{path} holds a {header.get('kind')}, not a training state; --resume needs the run folder it was made in")
+    return header, tensors
+
+
+def restore(state: State, path: Path, header: dict[str, Any], tensors: dict[str, Tensor], processes: Processes) -> None:
+    """Fill `state` in place with what `read` gave; `path` is for error messages."""
     _restore(state.nets, _part(tensors, "nets/"), path)
     if state.average is not None:
         _restore(state.average, _part(tensors, "average/"), path)
@@ -68,7 +71,6 @@ def load(state: State, path: Path, processes: Processes) -> dict[str, Any]:
         )
     state.random = randoms[str(processes.rank)]
     state.step, state.best = int(header["step"]), header["best"]
-    return dict(header["run"])
 
 
 def continue_random(state: State, processes: Processes) -> None:

@@ -147,7 +147,7 @@ def test_pix2pix_equals_a_hand_written_loop() -> None:
         totals = []
         for step in range(4):
             if plain:
-                totals.append([float(x) for x in plain_pix2pix_step(nets, optimizers, batch(step), method)])
+                totals.append([x.item() for x in plain_pix2pix_step(nets, optimizers, batch(step), method)])
             else:
                 terms = train_step(method, nets, optimizers, [batch(step)], 0.0)
                 totals.append(

@@ -1,0 +1,288 @@
+"""The command `chromogen`. Exit codes: 0 fine, 1 some items failed (they are listed), 2 usage, 130 interrupted (resumable)."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
+
+import chromogen
+from chromogen import checkpoint, methods
+
+FINE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+Input = Annotated[Path, arg(aliases=["-i"])]
+Output = Annotated[Path, arg(aliases=["-o"])]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line; every expected error becomes one sentence on stderr."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        return _dispatch(words)
+    except ValueError as error:
+        return _fail(str(error), USAGE)
+    except FileNotFoundError as error:
+        return _fail(f"there is no {error.filename}" if error.filename else str(error), USAGE)
+    except OSError as error:
+        return _fail(str(error.args[1] if len(error.args) > 1 else error), SOME_FAILED)
+    except FloatingPointError as error:
+        return _fail(str(error), SOME_FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues", INTERRUPTED)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words in (["--version"], ["version"]):
+        out_console.print(f"chromogen {chromogen.__version__}")
+        return FINE
+    if words[:1] == ["train"]:
+        return train(words[1:])
+    if words[:1] == ["data"]:
+        return _subcommands(DATA_COMMANDS, "chromogen data", words[1:])
+    return _subcommands(COMMANDS, "chromogen", words)
+
+
+def _subcommands(commands: dict[str, Callable[..., int]], program: str, words: list[str]) -> int:
+    config = (tyro.conf.OmitArgPrefixes,)
+    code: int = tyro.extras.subcommand_cli_from_dict(
+        commands, prog=program, args=words or ["--help"], description=chromogen.__doc__, config=config
+    )
+    return code
+
+
+def train(words: list[str]) -> int:
+    """Train the run of a recipe: `chromogen train recipes/bci.py:pyramid_pix2pix --out RUN [--resume] [--any.field VALUE]`."""
+    if not words or words[0].startswith("-"):
+        raise ValueError(
+            "say which recipe: chromogen train recipes/bci.py:pyramid_pix2pix --out RUN; "
+            "add --show to see the resolved run, --help for every field"
+        )
+    from chromogen.train.loop import train as train_run
+    from chromogen.train.run import changed_from_flags, load_recipe, shown
+
+    recipe, flags = words[0], words[1:]
+    own, fields = _own_flags(flags, {"--out": True, "-o": True, "--device": True, "--resume": False, "--show": False})
+    run = changed_from_flags(
+        load_recipe(recipe), fields, f"chromogen train {recipe} --out RUN [--resume] [--show] [--device cpu]"
+    )
+    if "--show" in own:
+        out_console.print(shown(run), highlight=False, soft_wrap=True)
+        return FINE
+    out = own.get("--out", own.get("-o"))
+    if out is None:
+        raise ValueError("say where the run goes: --out RUN")
+    command = " ".join(["chromogen train", *words])
+    outcome = train_run(run, Path(out), resume="--resume" in own, device=own.get("--device", "auto"), command=command)
+    if outcome.interrupted:
+        again = command if "--resume" in own else f"{command} --resume"
+        return _fail(f"stopped after step {outcome.step}, saved; continue with: {again}", INTERRUPTED)
+    told = f"done: {out}/best.safetensors; look at {out}/samples, or: chromogen report {out} -o report.html"
+    err_console.print(told, highlight=False, soft_wrap=True)
+    return FINE
+
+
+def translate(
+    images: Positional[tuple[Path, ...]] = (),
+    /,
+    input: Annotated[Path | None, arg(aliases=["-i"])] = None,
+    output: Output = Path("stained"),
+    model: str = checkpoint.DEFAULT_MODEL,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    tile_px: int = 1024,
+    batch_size: int = 1,
+    overwrite: bool = False,
+) -> int:
+    """Make the virtual stain of images, or of every image in a folder.
+
+    Args:
+        images: Image files or folders (the same as --input).
+        input: An image file or a folder of images.
+        output: The folder that receives one PNG an image, and translation.json.
+        model: A shipped model's name (see `chromogen models`), a .safetensors file or a run folder.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto takes bf16 where it is fast and changes a probe by less than one grey level on average.
+        tile_px: Larger images are cut into overlapping tiles of this size.
+        batch_size: Tiles translated together.
+        overwrite: Replace results that another model or another image left there.
+    """
+    from chromogen.infer.folder import translate_folder
+    from chromogen.infer.stainer import load
+
+    sources = [*images, *([input] if input else [])]
+    if len(sources) != 1:
+        raise ValueError("name one image or one folder: chromogen translate he.png, or chromogen translate -i FOLDER -o FOLDER")
+    stainer = load(model, device, precision, tile_px, batch_size)
+    card = stainer.model.card
+    err_console.print(
+        f"{card.title} ({stainer.model.name}); data licence: {card.data_licence}\n{checkpoint.RESEARCH_USE}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    with _progress("translating") as advance:
+        done = translate_folder(stainer, sources[0], output, advance, overwrite)
+    for file in done.failed:
+        err_console.print(f"failed: {file.source}: {file.reason}", style="red", highlight=False, soft_wrap=True)
+    good = len(done.files) - len(done.failed)
+    err_console.print(f"{good} of {len(done.files)} images are in {output}", highlight=False)
+    return SOME_FAILED if done.failed else FINE
+
+
+def evaluate(
+    pred: Path,
+    target: Path,
+    output: Annotated[Path, arg(name="out", aliases=["-o"])],
+    source: Path | None = None,
+    profile: str = "bci2022",
+) -> int:
+    """Score predictions against real images, beside three controls that no model should lose to.
+
+    Args:
+        pred: Folder of predicted images.
+        target: Folder of real images; names match by stem.
+        output: Folder that receives metrics.json and per_image.csv.
+        source: Folder of the H&E images, for the control "H&E itself".
+        profile: The named protocol: bci2022 or gauss11.
+    """
+    from chromogen.report.scoring import score_folder, write_scores
+
+    with _progress("scoring") as advance:
+        scores = score_folder(pred, target, source, profile, advance)
+    write_scores(scores, output)
+    out_console.print(scores.table())
+    for failure in scores.failures:
+        err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", highlight=False, soft_wrap=True)
+    return FINE if scores.complete else SOME_FAILED
+
+
+def report(folder: Positional[Path], /, output: Output = Path("report.html"), title: str = "Virtual staining") -> int:
+    """One self-contained page of every evaluation, translation and run found under a folder.
+
+    Args:
+        folder: Where to look.
+        output: The page to write.
+        title: Its heading.
+    """
+    from chromogen.report.page import write_report
+
+    write_report(folder, output, title)
+    out_console.print(f"{output}", highlight=False, soft_wrap=True)
+    return FINE
+
+
+def list_models() -> int:
+    """The models inside the package, with what they were trained on."""
+    for name in checkpoint.shipped():
+        card = checkpoint.load_model(name).card
+        out_console.print(
+            f"[bold]{name}[/bold]  {card.title}\n  data: {card.data}\n  licence: {card.data_licence}", highlight=False
+        )
+    return FINE
+
+
+def list_methods() -> int:
+    """The methods that ship with the package."""
+    for name in methods.available():
+        summary = (sys.modules[type(methods.load(name)).__module__].__doc__ or "").partition("\n")[0]
+        out_console.print(f"[bold]{name}[/bold]  {summary}", highlight=False, soft_wrap=True)
+    return FINE
+
+
+def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
+    """What a data set holds, and what is wrong with it.
+
+    Args:
+        folder: The data set's folder, or a CSV manifest.
+        layout: auto, or the layout's name if it should not be guessed.
+    """
+    from chromogen.data.check import check
+
+    found = check(folder, layout)
+    for line in found.lines():
+        out_console.print(line, highlight=False, soft_wrap=True, markup=False)
+    return SOME_FAILED if found.problems else FINE
+
+
+def write_phantoms(
+    output: Output,
+    pairs: Annotated[int, arg(aliases=["-n"])] = 16,
+    size_px: int = 512,
+    mpp: float = 0.5,
+    displacement_um: float = 0.0,
+    seed: int = 0,
+) -> int:
+    """Draw pairs of phantom tissue into a folder in the BCI layout, as many of each HER2 level.
+
+    Args:
+        output: The folder that receives HE/ and IHC/.
+        pairs: How many pairs.
+        size_px: Side of an image.
+        mpp: Micrometres per pixel.
+        displacement_um: Displacement of the adjacent section; 0 draws both stains on one section.
+        seed: The first pair's seed.
+    """
+    from chromogen.data.pairs import write_phantom_folder
+    from chromogen.data.phantom import Phantom
+
+    phantom = Phantom(size_px=size_px, mpp=mpp, displacement_um=displacement_um)
+    with _progress("drawing") as advance:
+        write_phantom_folder(output, phantom, pairs, seed, advance)
+    err_console.print(f"{pairs} pairs are in {output}", highlight=False)
+    return FINE
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "translate": translate,
+    "evaluate": evaluate,
+    "report": report,
+    "models": list_models,
+    "methods": list_methods,
+}
+DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check_data, "phantom": write_phantoms}
+
+
+def _own_flags(words: list[str], known: dict[str, bool]) -> tuple[dict[str, str], list[str]]:
+    """Split the flags that belong to the command (True: takes a value) from those that name fields of the run."""
+    own: dict[str, str] = {}
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        if flag not in known:
+            rest.append(word)
+        elif not known[flag]:
+            own[flag] = ""
+        else:
+            own[flag] = value if equals else next(remaining, "")
+            if not own[flag]:
+                raise ValueError(f"{flag} needs a value")
+    return own, rest
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[float, int, str], None]]:
+    """A bar on a terminal, nothing in a file: call with done, total, name."""
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.fields[item]}"))
+    with Progress(*columns, console=err_console, disable=not err_console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None, item="")
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, item=name)
+
+
+def _fail(sentence: str, code: int) -> int:
+    err_console.print(
+        f"chromogen: {sentence}",
+        style="red" if code != INTERRUPTED else "yellow",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    return code

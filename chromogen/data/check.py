@@ -1,0 +1,176 @@
+"""What a folder of pairs holds and what is wrong with it, before a training finds out: `chromogen data check DIR`."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from chromogen.data.images import decode_image
+from chromogen.data.layouts import Pair, PairTable, find_pairs
+from chromogen.data.levels import LEVELS, name_without_level
+
+SHOWN = 20  # problems spelled out on a terminal; `CheckReport.problems` holds all
+
+_SUFFIXES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One file after decoding all of it. `error` is empty for a readable file; `sha256` is of its bytes."""
+
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    conversions: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found: `facts` to read, `notes` to know, `problems` to solve; each one sentence."""
+
+    table: PairTable
+    files: Mapping[Path, FileFacts]
+    facts: tuple[str, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report for a terminal."""
+        problems = [f"problem: {text}" for text in self.problems[:SHOWN]]
+        if len(self.problems) > SHOWN:
+            problems.append(f"problem: ... and {len(self.problems) - SHOWN} more")
+        count = len(self.problems)
+        verdict = "no problems found" if not count else f"{count} problem{'s' if count > 1 else ''} found"
+        return [*self.facts, *(f"note: {text}" for text in self.notes), *problems, verdict]
+
+
+def check(root: Path | str, layout: str = "auto") -> CheckReport:
+    """Decode every file that `find_pairs` finds under `root` and report; unreadable files are reported, not raised.
+
+    Raises what `find_pairs` raises when the folder as a whole makes no sense (empty, no known layout).
+    """
+    table = find_pairs(root, layout)
+    splits = _splits_by_file(table)
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        files = dict(zip(splits, pool.map(_look, splits), strict=True))
+    problems = [
+        *(f"{path} has no partner of the same name" for path in table.unpaired),
+        *(facts.error for facts in files.values() if facts.error),
+        *(sentence for pair in table.pairs for sentence in _unequal(pair, files)),
+        *_duplicates(table.root, files, splits),
+        *_parted_groups(table),
+    ]
+    return CheckReport(table, files, tuple(_facts(table, files)), tuple(_notes(table, files)), tuple(problems))
+
+
+def _look(path: Path) -> FileFacts:
+    try:
+        with path.open("rb") as handle:
+            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+        decoded = decode_image(path)
+    except (ValueError, OSError) as error:
+        return FileFacts(error=str(error))
+    height, width = decoded.pixels.shape[:2]
+    return FileFacts(sha256, width, height, decoded.format, decoded.notes)
+
+
+def _splits_by_file(table: PairTable) -> dict[Path, str]:
+    """Every file of the table with its split; files without a partner count to none."""
+    splits = dict.fromkeys(table.unpaired, "")
+    splits.update((path, split) for split, path in table.unpaired_targets)
+    splits.update((path, pair.split) for pair in table.pairs for path in (pair.source, pair.target) if path)
+    return splits
+
+
+def _facts(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
+    kind = "pairs" if table.paired else "source images without pairs"
+    levels = Counter(pair.level for pair in table.pairs)
+    known = [(LEVELS[level], levels[level]) for level in range(len(LEVELS)) if levels[level]]
+    if levels[None]:
+        known.append(("unknown", levels[None]))
+    readable = [facts for facts in files.values() if not facts.error]
+    lines = [
+        f"{table.root}: {table.layout} layout, {len(table.pairs)} {kind}, {len(files)} files",
+        f"splits: {_counted(Counter(_split_name(pair.split) for pair in table.pairs).items())}",
+        f"HER2 level of the slide: {_counted(known)}",
+        f"sizes: {_counted(Counter(f'{f.width} x {f.height} px' for f in readable).most_common(6))}",
+        f"formats: {_counted(Counter(f.format for f in readable).most_common())}",
+    ]
+    if table.unpaired_targets:
+        targets = Counter(_split_name(split) for split, _ in table.unpaired_targets)
+        lines.insert(2, f"targets: {_counted(targets.items())}")
+    return lines
+
+
+def _notes(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
+    notes = []
+    if table.layout == "bci":
+        notes.append("these names hold no patient or slide id: that no patient is in two splits cannot be verified")
+        notes.append("the HER2 level in a name is the slide's, not the patch's")
+    dressed = Counter(
+        f"{facts.format} inside {path.suffix.lower()}"
+        for path, facts in files.items()
+        if facts.format and path.suffix.lower() not in _SUFFIXES[facts.format]
+    )
+    notes += [f"{text}: {count} files (the content decides)" for text, count in dressed.items()]
+    conversions = Counter(note for facts in files.values() for note in facts.conversions)
+    notes += [f"{text}: {count} files" for text, count in conversions.most_common()]
+    resolutions = sorted({pair.mpp for pair in table.pairs if pair.mpp is not None})
+    if resolutions:
+        notes.append(f"resolution in um/px: {', '.join(map(str, resolutions))}")
+    licences = sorted({pair.licence for pair in table.pairs if pair.licence})
+    if licences:
+        notes.append(f"licences: {'; '.join(licences)}")
+    if table.ignored:
+        more = ", ..." if len(table.ignored) > 5 else ""
+        notes.append(f"not part of the layout: {', '.join(path.name for path in table.ignored[:5])}{more}")
+    return notes
+
+
+def _unequal(pair: Pair, files: Mapping[Path, FileFacts]) -> Iterable[str]:
+    source = files[pair.source]
+    if pair.side_by_side:
+        if source.width % 2:
+            yield f"{pair.source} is {source.width} px wide, which does not halve"
+        return
+    target = files[pair.target] if pair.target else source
+    if source.error or target.error:
+        return
+    if (source.width, source.height) != (target.width, target.height):
+        sizes = f"{source.width} x {source.height} px, {pair.target} is {target.width} x {target.height} px"
+        yield f"{pair.source} is {sizes}; a pair has one size"
+
+
+def _duplicates(root: Path, files: Mapping[Path, FileFacts], splits: Mapping[Path, str]) -> Iterable[str]:
+    by_bytes: dict[str, list[Path]] = defaultdict(list)
+    for path, facts in files.items():
+        if facts.sha256:
+            by_bytes[facts.sha256].append(path)
+    for paths in by_bytes.values():
+        if len(paths) > 1:
+            leak = ": the splits leak" if len({splits[path] for path in paths}) > 1 else ""
+            yield f"the same bytes in {', '.join(str(path.relative_to(root)) for path in paths)}{leak}"
+
+
+def _parted_groups(table: PairTable) -> Iterable[str]:
+    """Patients or slides in more than one split; a group that is merely the file's own name is none."""
+    by_group: dict[str, set[str]] = defaultdict(set)
+    for pair in table.pairs:
+        if pair.group != name_without_level(pair.name):
+            by_group[pair.group].add(_split_name(pair.split))
+    for group, splits in by_group.items():
+        if len(splits) > 1:
+            yield f"patient or slide {group!r} is in {' and '.join(sorted(splits))}: the splits leak"
+
+
+def _split_name(split: str) -> str:
+    return split or "no split"
+
+
+def _counted(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} x{count}" for name, count in counts) or "none"

@@ -1,0 +1,38 @@
+"""Three predictions that no network made. Printed beside every score, because PSNR and SSIM reward blur.
+
+On 8 BCI test pairs (1024 px, `bci2022`): constant 23.29 dB / 0.613, source 15.28 / 0.332, blurred target 29.40 / 0.711.
+A challenge model with flip averaging, as published, scores 22.81 / 0.566 there: less than a flat colour.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from chromogen.tensors import Uint8Image
+
+BLUR_PX = 4.0
+
+
+def constant(target: Uint8Image) -> Uint8Image:
+    """A flat image in the target's own mean colour: what knowing nothing but the colour is worth."""
+    colour = np.rint(target.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
+    return np.broadcast_to(colour, target.shape)
+
+
+def blurred(target: Uint8Image) -> Uint8Image:
+    """The target behind a Gaussian of sigma 4 px (borders mirrored): what blur alone is worth with every cell in place."""
+    smooth = ndimage.gaussian_filter(target.astype(np.float32), (BLUR_PX, BLUR_PX, 0))
+    return np.rint(smooth).astype(np.uint8)
+
+
+# The source needs no function: it is the H&E image itself, scored as if it were the prediction.
+MEANING = {
+    "constant": "one flat colour, the mean of the real image",
+    "source": "the source image itself, not translated",
+    "blurred_target": f"the real image, blurred (sigma {BLUR_PX:g} px)",
+}
+
+
+def controls(target: Uint8Image, source: Uint8Image | None) -> dict[str, Uint8Image]:
+    """The control predictions for one target, by name, in the order of `MEANING`; without a source there are two."""
+    made: dict[str, Uint8Image | None] = {"constant": constant(target), "source": source, "blurred_target": blurred(target)}
+    return {name: image for name, image in made.items() if image is not None}

@@ -1,0 +1,62 @@
+"""What the numbers of a `metrics.json` say, in plain words: how the predictions stand beside each control."""
+
+from typing import Any
+
+from chromogen.report.scoring import number
+
+
+def verdicts(metrics: dict[str, Any]) -> list[str]:
+    """One sentence of sum, then one for each control. Failures count as zero, so nobody gains by leaving images out."""
+    ours = {name: _value(metrics["overall"][f"{name}_failures_as_zero"]) for name in ("psnr", "ssim")}
+    lines, beaten = [], []
+    for name, control in metrics["controls"].items():
+        theirs = {measure: _value(control[measure]) for measure in ours}
+        if control["scored"] == 0:
+            lines.append(f"Not compared with {control['meaning']}: {'; '.join(control.get('missing_because', ['no image']))}.")
+            continue
+        wins = {measure: ours[measure] > theirs[measure] for measure in ours}
+        beaten += [name] if all(wins.values()) else []
+        lines.append(_sentence(wins, ours, theirs, control, metrics["complete"]))
+    return [_sum(metrics, beaten), *lines]
+
+
+def _sum(metrics: dict[str, Any], beaten: list[str]) -> str:
+    overall, controls = metrics["overall"], metrics["controls"]
+    compared = [name for name, control in controls.items() if control["scored"]]
+    count = f"{metrics['expected']} image" + ("" if metrics["expected"] == 1 else "s")
+    text = f"On {count} the predictions score {number(overall['psnr'], 2)} dB PSNR and {number(overall['ssim'], 3)} SSIM"
+    if not metrics["complete"]:
+        text += (
+            f" over the {metrics['scored']} that could be scored, {number(overall['psnr_failures_as_zero'], 2)} dB and "
+            f"{number(overall['ssim_failures_as_zero'], 3)} with failures as zero"
+        )
+    if len(beaten) == len(compared):
+        return f"{text}. They beat all {len(compared)} controls on both measures."
+    if not beaten:
+        return f"{text}. They beat no control on both measures."
+    return f"{text}. They beat {len(beaten)} of {len(compared)} controls on both measures."
+
+
+def _sentence(
+    wins: dict[str, bool], ours: dict[str, float], theirs: dict[str, float], control: dict[str, Any], complete: bool
+) -> str:
+    if all(wins.values()):
+        opening = "Better than"
+    elif not any(wins.values()):
+        opening = "Not better than"
+    else:
+        opening = f"Better in {'PSNR' if wins['psnr'] else 'SSIM'} only than"
+    better, of = control["model_better"], control["scored"]
+    gap = f"{_signed(ours['psnr'] - theirs['psnr'], 2)} dB, {_signed(ours['ssim'] - theirs['ssim'], 3)} SSIM"
+    images = f"higher PSNR on {better['psnr']} of {of} images, higher SSIM on {better['ssim']}"
+    basis = "" if complete else "with failures as zero, "
+    return f"{opening} {control['meaning']}: {basis}{gap}; {images}."
+
+
+def _value(value: float | str | None) -> float:
+    """JSON has no infinity; where nothing could be scored there is no credit."""
+    return 0.0 if value is None else float(value)
+
+
+def _signed(difference: float, digits: int) -> str:
+    return f"{difference:+.{digits}f}".replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")

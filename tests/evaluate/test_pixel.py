@@ -1,0 +1,158 @@
+import math
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from chromogen.data.images import read_image
+from chromogen.evaluate.pixel import BAND_ROWS, psnr, sharpness_ratio, ssim
+from chromogen.evaluate.protocols import PROFILES, profile_named
+
+SKIMAGE = {
+    "uniform7": {"win_size": 7, "use_sample_covariance": True},
+    "gauss11": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+}
+
+
+def pair(height: int, width: int, seed: int, noise: int, brightness: int) -> tuple[np.ndarray, np.ndarray]:
+    """A random target, from nearly black to nearly white, and a prediction that differs by at most `noise` grey levels."""
+    rng = np.random.default_rng(seed)
+    target = np.clip(rng.integers(-60, 61, (height, width, 3)) + brightness, 0, 255)
+    prediction = np.clip(target + rng.integers(-noise, noise + 1, target.shape), 0, 255)
+    return prediction.astype(np.uint8), target.astype(np.uint8)
+
+
+def one_dot(side: int, value: int) -> tuple[np.ndarray, np.ndarray]:
+    """A black prediction, and a target that is black but for its top left pixel."""
+    target = np.zeros((side, side, 3), dtype=np.uint8)
+    target[0, 0] = value
+    return np.zeros_like(target), target
+
+
+@pytest.mark.parametrize("window", ["uniform7", "gauss11"])
+@settings(deadline=None, max_examples=40)
+@given(
+    height=st.integers(11, 2 * BAND_ROWS + 15),
+    width=st.integers(11, 70),
+    seed=st.integers(0, 2**32 - 1),
+    noise=st.integers(1, 120),
+    brightness=st.integers(0, 255),
+)
+def test_equals_scikit_image(window: str, height: int, width: int, seed: int, noise: int, brightness: int) -> None:
+    prediction, target = pair(height, width, seed, noise, brightness)
+    expected = structural_similarity(prediction, target, channel_axis=2, data_range=255, **SKIMAGE[window])
+    assert ssim(prediction, target, window) == pytest.approx(expected, abs=1e-6)
+    if not np.array_equal(prediction, target):
+        assert psnr(prediction, target) == pytest.approx(peak_signal_noise_ratio(target, prediction, data_range=255), abs=1e-9)
+
+
+def test_gauss11_equals_torchmetrics_without_the_border_it_mirrors() -> None:
+    """torchmetrics centres a window on every pixel, mirroring the image beyond its border; here only whole windows count."""
+    for seed in range(5):
+        prediction, target = pair(40, 53, seed, 60, 150)
+        tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].double() for image in (prediction, target)]
+        with_border, full = structural_similarity_index_measure(*tensors, data_range=255.0, return_full_image=True)
+        assert ssim(prediction, target, "gauss11") == pytest.approx(float(full[..., 5:-5, 5:-5].mean()), abs=1e-6)
+        assert abs(ssim(prediction, target, "gauss11") - float(with_border)) > 1e-4  # so the two must not share a column
+
+
+def test_a_7_px_image_by_hand() -> None:
+    """49 in one of 49 pixels: mean 1, sample variance (49^2 - 49) / 48 = 49, covariance 0, mean squared error 49."""
+    expected = 6.5025 / (1 + 6.5025) * 58.5225 / (49 + 58.5225)
+    prediction, target = one_dot(7, 49)
+    assert ssim(prediction, target) == pytest.approx(expected, abs=1e-12)
+    assert psnr(prediction, target) == pytest.approx(10 * math.log10(65025 / 49), abs=1e-12)
+
+
+def test_an_8_px_image_by_hand() -> None:
+    """Four windows of 7x7 fit; one of them sees the dot, three compare black with black and score 1."""
+    seen = 6.5025 / (1 + 6.5025) * 58.5225 / (49 + 58.5225)
+    assert ssim(*one_dot(8, 49)) == pytest.approx((seen + 3) / 4, abs=1e-12)
+
+
+def test_ssim_by_plain_loops() -> None:
+    prediction, target = (image.astype(float) for image in pair(9, 12, 3, 40, 120))
+    values = []
+    for channel in range(3):
+        for top in range(3):
+            for left in range(6):
+                x, y = (image[top : top + 7, left : left + 7, channel].ravel() for image in (prediction, target))
+                (var_x, cov), (_, var_y) = np.cov(x, y)
+                mx, my = x.mean(), y.mean()
+                luminance = (2 * mx * my + 6.5025) / (mx**2 + my**2 + 6.5025)
+                values.append(luminance * (2 * cov + 58.5225) / (var_x + var_y + 58.5225))
+    assert ssim(prediction.astype(np.uint8), target.astype(np.uint8)) == pytest.approx(np.mean(values), abs=1e-12)
+
+
+@pytest.mark.parametrize("window", ["uniform7", "gauss11"])
+def test_identical_images(window: str) -> None:
+    image, _ = pair(31, 17, 1, 1, 200)
+    assert psnr(image, image) == math.inf
+    assert ssim(image, image, window) == pytest.approx(1.0, abs=1e-12)
+    assert sharpness_ratio(image, image) == 1.0
+
+
+@pytest.mark.parametrize(("window", "side"), [("uniform7", 6), ("gauss11", 10)])
+def test_an_image_smaller_than_the_window_is_refused(window: str, side: int) -> None:
+    small = np.zeros((side, 40, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match=rf"at least {side + 1} px, got 40x{side} px"):
+        ssim(small, small, window)
+    whole = np.zeros((side + 1, side + 1, 3), dtype=np.uint8)
+    assert ssim(whole, whole, window) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("prediction", "sentence"),
+    [
+        (np.zeros((8, 9, 3), dtype=np.uint8), "the prediction is 9x8 px, its target 8x8 px"),
+        (np.zeros((8, 8, 3)), "the prediction must be uint8 RGB.*float64"),
+        (np.zeros((8, 8), dtype=np.uint8), r"the prediction must be uint8 RGB.*\(8, 8\)"),
+        (np.zeros((8, 8, 4), dtype=np.uint8), r"the prediction must be uint8 RGB.*\(8, 8, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("measure", [psnr, ssim, sharpness_ratio])
+def test_other_arrays_are_refused(measure: object, prediction: np.ndarray, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        measure(prediction, np.zeros((8, 8, 3), dtype=np.uint8))  # type: ignore[operator]
+
+
+def test_sharpness_by_hand() -> None:
+    """A grey dot of value v has Laplacian -4v on itself and v on its neighbours: the energy grows with the square of v."""
+    target, prediction = (np.full((9, 9, 3), 10, dtype=np.uint8) for _ in range(2))
+    target[4, 4], prediction[4, 4] = 110, 60
+    assert sharpness_ratio(prediction, target) == pytest.approx(50**2 / 100**2, rel=1e-4)
+    assert sharpness_ratio(np.full_like(target, 77), target) == pytest.approx(0.0, abs=1e-9)
+    assert math.isnan(sharpness_ratio(target, np.full_like(target, 77)))
+    assert math.isnan(sharpness_ratio(target[:2], target[:2]))
+
+
+def test_memory_stays_a_few_bands_above_the_images() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    tracemalloc.start()
+    ssim(image, image[::-1])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # one whole double-precision map alone is 25 MB
+
+
+def test_an_unknown_window_or_profile_suggests_the_nearest() -> None:
+    image = np.zeros((20, 20, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="did you mean 'uniform7'"):
+        ssim(image, image, "uniform")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="did you mean 'bci2022'"):
+        profile_named("bci2020")
+    assert [profile_named(name).name for name in PROFILES] == list(PROFILES)
+
+
+def test_real_images_equal_scikit_image(bci_dev: Path) -> None:
+    name = "00361_test_2+.png"
+    source, target = read_image(bci_dev / "HE" / name), read_image(bci_dev / "IHC" / name)
+    for profile in PROFILES.values():
+        expected = structural_similarity(source, target, channel_axis=2, data_range=255, **SKIMAGE[profile.window])
+        assert ssim(source, target, profile.window) == pytest.approx(expected, abs=1e-6)

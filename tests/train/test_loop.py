@@ -1,0 +1,239 @@
+"""Training runs end to end, on phantoms of 64 px."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from chromogen.checkpoint import file_sha256, load_model, read_tensors
+from chromogen.data.pairs import PhantomData
+from chromogen.data.phantom import Phantom
+from chromogen.files import written_whole
+from chromogen.methods import pyramid_pix2pix
+from chromogen.train import loop as looping
+from chromogen.train.loop import train
+from chromogen.train.run import Loop, Run, changed_from_flags, load_recipe
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+METHOD = dataclasses.replace(pyramid_pix2pix.METHOD, width=4, blocks=1, discriminator_width=4)  # with dropout: chance matters
+DATA = PhantomData(phantom=Phantom(size_px=64), train_pairs=8, validation_pairs=2)
+LOOP = Loop(
+    steps=6, batch_size=2, ema=0.9, log_every=2, save_every=2, validate_every=3, validation_images=2, validation_px=64,
+    precision="fp32",
+)  # fmt: skip
+RUN = Run(METHOD, DATA, LOOP)
+RECIPE = '''
+from chromogen.data.pairs import PhantomData
+from chromogen.data.phantom import Phantom
+from chromogen.methods import pyramid_pix2pix
+from chromogen.train.run import Loop, Run
+from dataclasses import replace
+
+def small() -> Run:
+    method = replace(pyramid_pix2pix.METHOD, width=4, blocks=1, discriminator_width=4)
+    data = PhantomData(phantom=Phantom(size_px=64), train_pairs=8, validation_pairs=2)
+    return Run(method, data, Loop(steps=6, batch_size=2, ema=0.9, log_every=2, save_every=2, validate_every=3,
+                                  validation_images=2, validation_px=64, precision="fp32"))
+'''
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {name: file_sha256(out / f"{name}.safetensors") for name in ("state", "last", "best")}
+
+
+def command(*words: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *words], text=True, stderr=subprocess.PIPE, env={**os.environ, **environment}, cwd=REPOSITORY
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and stderr."""
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def test_a_run_leaves_what_a_person_needs(tmp_path: Path) -> None:
+    outcome = train(RUN, tmp_path / "run", quiet=True)
+    assert outcome.step == 6 and not outcome.interrupted
+    out = tmp_path / "run"
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "generator/l1" in line] == [2, 3, 4, 6]
+    assert [line["step"] for line in lines if "validation/ssim" in line] == [3, 6]
+    assert sorted(path.name for path in (out / "samples").iterdir()) == ["step_000003.png", "step_000006.png"]
+    assert list((out / "tensorboard").iterdir())
+    model = load_model(out)
+    assert model.card.step in (3, 6) and "2 validation pairs" in model.card.scores["on"]
+    assert "discriminator" not in model.nets
+    assert json.loads((out / "run.json").read_text())["method_name"] == "pyramid_pix2pix"
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_interrupted_and_resumed_ends_with_the_same_bytes(tmp_path: Path, accumulate: int) -> None:
+    run = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, accumulate=accumulate))
+    train(run, tmp_path / "whole", quiet=True)
+
+    real_step, calls = looping.train_step, []
+
+    def stopping_step(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real_step(*arguments)  # type: ignore[arg-type]
+
+    looping.train_step = stopping_step  # type: ignore[assignment]
+    try:
+        outcome = train(run, tmp_path / "parts", quiet=True)
+    finally:
+        looping.train_step = real_step
+    assert outcome.interrupted and outcome.step == 3
+    train(run, tmp_path / "parts", resume=True, quiet=True)
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+
+
+def test_killed_without_warning_and_resumed_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """`kill -9` after the first save, through the command line."""
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    words = ("chromogen", "train", f"{recipe}:small", "--loop.steps", "40", "--device", "cpu")
+    assert finished(command(*words, "--out", str(tmp_path / "whole")))[0] == 0
+    process = command(*words, "--out", str(tmp_path / "parts"))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "parts" / "state.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert finished(process)[0] == -signal.SIGKILL
+    assert read_tensors(tmp_path / "parts" / "state.safetensors")[0]["step"] < 40
+    assert finished(command(*words, "--out", str(tmp_path / "parts"), "--resume"))[0] == 0
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+
+
+def test_sigterm_saves_and_exits_130(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    words = ("chromogen", "train", f"{recipe}:small", "--loop.steps", "100000", "--device", "cpu", "--out", str(tmp_path / "run"))
+    process = command(*words)
+    while not (tmp_path / "run" / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    code, err = finished(process)
+    assert code == 130
+    assert "--resume" in err and "saved" in err
+
+
+def test_two_processes_train_together(tmp_path: Path) -> None:
+    """Two processes of one image see what one process of two sees; without norms or dropout they learn the same."""
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    same = ("--method.norm", "none", "--method.dropout", "0.0", "--loop.steps", "3", "--device", "cpu")
+    one = command("chromogen", "train", f"{recipe}:small", "--out", str(tmp_path / "one"), *same)
+    assert finished(one)[0] == 0
+    two = command(
+        "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617", "-m",
+        "chromogen", "train", f"{recipe}:small", "--out", str(tmp_path / "two"), *same, "--loop.batch-size", "1",
+    )  # fmt: skip
+    code, err = finished(two)
+    assert code == 0, err
+    a, b = (read_tensors(tmp_path / name / "last.safetensors")[1] for name in ("one", "two"))
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.allclose(a[key], b[key], atol=2e-4), key
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=4)), tmp_path / "good", quiet=True)
+    steps = []
+
+    class Spoilt(type(METHOD)):  # type: ignore[misc]
+        __module__ = "chromogen.methods.pyramid_pix2pix"
+
+        def step(self, nets: nn.ModuleDict, batch: dict, progress: float) -> object:
+            steps.append(1)
+            for update in super().step(nets, batch, progress):
+                yield {p: {k: v * (float("nan") if len(steps) == 5 else 1.0) for k, v in x.items()} for p, x in update.items()}
+
+    run = dataclasses.replace(RUN, method=Spoilt(**{f.name: getattr(METHOD, f.name) for f in dataclasses.fields(METHOD)}))
+    with pytest.raises(FloatingPointError, match="discriminator/real was nan at step 5"):
+        train(run, tmp_path / "bad", quiet=True)
+    assert read_tensors(tmp_path / "bad" / "state.safetensors")[0]["step"] == 4
+    assert all(bool(torch.isfinite(p).all()) for p in load_model(tmp_path / "bad" / "last.safetensors").nets.parameters())
+
+
+def test_a_folder_in_use_and_a_changed_run_are_refused(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match="no saved state to resume"):
+        train(RUN, out, resume=True, quiet=True)
+    train(RUN, out, quiet=True)
+    with pytest.raises(ValueError, match="already holds a run; add --resume"):
+        train(RUN, out, quiet=True)
+    other = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, weight_l1=1.0))
+    with pytest.raises(ValueError, match="method.weight_l1"):
+        train(other, out, resume=True, quiet=True)
+    wider = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, width=5))
+    with pytest.raises(ValueError, match="method.width"):
+        train(wider, out, resume=True, quiet=True)
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=2)), out, quiet=True)
+    before = hashes(out)
+    (out / "run.json").unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("chromogen.checkpoint.save_file", full)
+    with pytest.raises(OSError, match="disk is full"):
+        train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=2)), out, quiet=True)
+    assert hashes(out) == before
+    assert not [path for path in out.iterdir() if "partial" in path.name]
+
+
+def test_every_field_can_be_changed_from_the_command_line() -> None:
+    run = changed_from_flags(
+        RUN, ["--method.weight-l1", "7", "--loop.steps", "9", "--data.phantom.size-px", "96", "--method.schedule.decay-start", "1"], "t"
+    )
+    assert (run.method.weight_l1, run.loop.steps, run.data.phantom.size_px, run.method.schedule.decay_start) == (7, 9, 96, 1.0)
+    with pytest.raises(SystemExit):
+        changed_from_flags(RUN, ["--method.no-such-field", "1"], "t")
+
+
+@pytest.mark.parametrize("name", ["bci.py:pyramid_pix2pix", "bci.py:pix2pix", "bci.py:tiny", "phantom.py:demo"])
+def test_shipped_recipes_load(name: str) -> None:
+    assert isinstance(load_recipe(str(REPOSITORY / "recipes" / name)), Run)
+
+
+def test_unknown_recipes_suggest_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'pyramid_pix2pix'"):
+        load_recipe(str(REPOSITORY / "recipes" / "bci.py:pyramid_pix2pixx"))
+    with pytest.raises(ValueError, match="no recipe file"):
+        load_recipe("nowhere.py:f")
+
+
+def test_a_run_can_start_from_a_trained_model(tmp_path: Path) -> None:
+    train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=2)), tmp_path / "first", quiet=True)
+    short = dataclasses.replace(LOOP, steps=1, ema=0.0)
+    frozen = dataclasses.replace(METHOD, optimizer=dataclasses.replace(METHOD.optimizer, lr=0.0))
+    train(Run(frozen, DATA, short, start_from=str(tmp_path / "first" / "last.safetensors")), tmp_path / "second", quiet=True)
+    a, b = (load_model(tmp_path / name / "last.safetensors").nets for name in ("first", "second"))
+    for (key, value), other in zip(a.named_parameters(), b.parameters(), strict=True):
+        assert torch.equal(value, other), key
+
+
+def test_written_whole_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "f.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["f.txt"]
