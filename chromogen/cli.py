@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import tyro
 from rich.console import Console
@@ -229,12 +229,12 @@ def write_phantoms(
         displacement_um: Displacement of the adjacent section; 0 draws both stains on one section.
         seed: The first pair's seed.
     """
-    from chromogen.data.pairs import write_phantom_folder
+    from chromogen.data import phantom_folder
     from chromogen.data.phantom import Phantom
 
     phantom = Phantom(size_px=size_px, mpp=mpp, displacement_um=displacement_um)
     with _progress("drawing") as advance:
-        write_phantom_folder(output, phantom, pairs, seed, advance)
+        phantom_folder.write_phantoms(output, phantom, pairs, seed, advance)
     err_console.print(f"{pairs} pairs are in {output}", highlight=False)
     return FINE
 
@@ -247,6 +247,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "methods": list_methods,
 }
 DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check_data, "phantom": write_phantoms}
+
+
+class _Advance(Protocol):
+    def __call__(self, done: float, total: int, item: str = "") -> None: ...
 
 
 def _own_flags(words: list[str], known: dict[str, bool]) -> tuple[dict[str, str], list[str]]:
@@ -268,13 +272,17 @@ def _own_flags(words: list[str], known: dict[str, bool]) -> tuple[dict[str, str]
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[float, int, str], None]]:
-    """A bar on a terminal, nothing in a file: call with done, total, name."""
+def _progress(label: str) -> Iterator["_Advance"]:
+    """A bar on a terminal, nothing in a file."""
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.fields[item]}"))
     with Progress(*columns, console=err_console, disable=not err_console.is_terminal, transient=True) as bar:
         task = bar.add_task(label, total=None, item="")
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, item=name)
+
+        def advance(done: float, total: int, item: str = "") -> None:
+            bar.update(task, completed=done, total=total, item=item)
+
+        yield advance
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -5,9 +5,9 @@ No script and nothing from the network: the page can be mailed, printed and open
 
 from collections.abc import Callable
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
-import chromogen
 from chromogen.files import written_whole
 from chromogen.report.evaluation import evaluation_section
 from chromogen.report.markup import Content, Html, tag
@@ -90,6 +90,6 @@ def _page(title: str, sections: list[Section], unread: list[tuple[str, str]]) ->
         tag("p", BANNER, class_="banner", role="note"),
         tag("header", tag("h1", title), tag("nav", tag("ul", contents), aria_label="Contents"), class_="top"),
         tag("main", parts, notice("Could not be shown", unread)),
-        tag("footer", tag("p", f"Written by chromogen {chromogen.__version__}. {BANNER}")),
+        tag("footer", tag("p", f"Written by chromogen {version('chromogen')}. {BANNER}")),
     ]
     return "<!DOCTYPE html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"

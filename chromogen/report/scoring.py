@@ -22,7 +22,6 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-import chromogen
 from chromogen.color import background
 from chromogen.data.images import list_images, read_image
 from chromogen.data.levels import LEVELS, level_from_name
@@ -102,8 +101,8 @@ class Scores:
             "target": str(self.target),
             "source": None if self.source is None else str(self.source),
             "command": self._command(),
-            "versions": {"chromogen": chromogen.__version__, "python": platform.python_version()}
-            | {name: version(name) for name in ("numpy", "scipy", "pillow")},
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in ("chromogen", "numpy", "scipy", "pillow")},
         }
 
     def _command(self) -> str:

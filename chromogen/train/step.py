@@ -31,7 +31,7 @@ def train_step(
     optimizers: Mapping[str, Optimizer],
     batches: Sequence[Batch],
     progress: float,
-    average: Average = list,
+    average: Average = lambda gradients: None,
     bf16: bool = False,
 ) -> dict[str, Tensor]:
     """Run one step; after each `yield` of the method, update the players it names. Returns every term, averaged over `batches`.

@@ -30,7 +30,7 @@ LOOP = Loop(
     precision="fp32",
 )  # fmt: skip
 RUN = Run(METHOD, DATA, LOOP)
-RECIPE = '''
+RECIPE = """
 from chromogen.data.pairs import PhantomData
 from chromogen.data.phantom import Phantom
 from chromogen.methods import pyramid_pix2pix
@@ -42,7 +42,7 @@ def small() -> Run:
     data = PhantomData(phantom=Phantom(size_px=64), train_pairs=8, validation_pairs=2)
     return Run(method, data, Loop(steps=6, batch_size=2, ema=0.9, log_every=2, save_every=2, validate_every=3,
                                   validation_images=2, validation_px=64, precision="fp32"))
-'''
+"""
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -119,7 +119,17 @@ def test_killed_without_warning_and_resumed_ends_with_the_same_bytes(tmp_path: P
 def test_sigterm_saves_and_exits_130(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE)
-    words = ("chromogen", "train", f"{recipe}:small", "--loop.steps", "100000", "--device", "cpu", "--out", str(tmp_path / "run"))
+    words = (
+        "chromogen",
+        "train",
+        f"{recipe}:small",
+        "--loop.steps",
+        "100000",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "run"),
+    )
     process = command(*words)
     while not (tmp_path / "run" / "state.safetensors").exists():
         assert process.poll() is None
@@ -201,7 +211,9 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, mo
 
 def test_every_field_can_be_changed_from_the_command_line() -> None:
     run = changed_from_flags(
-        RUN, ["--method.weight-l1", "7", "--loop.steps", "9", "--data.phantom.size-px", "96", "--method.schedule.decay-start", "1"], "t"
+        RUN,
+        ["--method.weight-l1", "7", "--loop.steps", "9", "--data.phantom.size-px", "96", "--method.schedule.decay-start", "1"],
+        "t",
     )
     assert (run.method.weight_l1, run.loop.steps, run.data.phantom.size_px, run.method.schedule.decay_start) == (7, 9, 96, 1.0)
     with pytest.raises(SystemExit):

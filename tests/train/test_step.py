@@ -40,7 +40,10 @@ class Together:
 
 def batch(images: int, seed: int = 0, size: int = 64) -> Batch:
     g = torch.Generator().manual_seed(seed)
-    return {"source": torch.randn(images, 3, size, size, generator=g), "target": torch.randn(images, 3, size, size, generator=g)}
+    return {
+        "source": torch.randn(images, 3, size, size, generator=g),
+        "target": torch.randn(images, 3, size, size, generator=g),
+    }
 
 
 def halves(whole: Batch) -> list[Batch]:
