@@ -35,13 +35,11 @@ def main() -> None:
             lambda: structural_similarity(target, prediction, channel_axis=2, data_range=255, **gauss),
         ),
     }
-    print(f"{SIDE_PX} px   {'ours':>16} {'scikit-image':>22} {'faster':>8} {'difference':>11}")
+    print(f"{'':14} {'ours':>19}   {'scikit-image':>19} {'faster':>8} {'difference':>11}")
     for name, (ours, theirs) in compared.items():
         (value, own), (reference, other) = best_ms(ours), best_ms(theirs)
-        memory = [f"{peak_mb(run):.0f} MB" for run in (ours, theirs)]
-        print(
-            f"{name:14} {own:6.1f} ms {memory[0]:>7} {other:10.1f} ms {memory[1]:>7} {other / own:7.1f}x {abs(value - reference):11.1e}"
-        )
+        figures = [f"{ms:8.1f} ms {peak_mb(run):4.0f} MB" for ms, run in ((own, ours), (other, theirs))]
+        print(f"{name:14} {'   '.join(figures)} {other / own:7.1f}x {abs(value - reference):11.1e}")
 
 
 def best_ms(run: Callable[[], float]) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """How fast and how big translating is: `python benchmarks/translate.py speed` and `python benchmarks/translate.py memory`.
 
-speed: one image through ResNet-9 the way `chromogen translate` does it, against the plain eager float32 network between the same
-uint8 arrays. The ratio is the median of the ratios of alternating runs, because a shared machine drifts.
+speed: one image through ResNet-9 the way `chromogen translate` does it, against the plain eager float32 network between the
+same uint8 arrays. The ratio is the median of the ratios of alternating runs, because a shared machine drifts.
 
 memory (Linux): the peak of resident memory above the loaded model while an array is stained, input and output included. A
 smaller --height measures the same bands of tiles in less time, and the missing rows are added at 6 bytes a pixel.

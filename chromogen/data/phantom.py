@@ -70,7 +70,7 @@ class PhantomTruth:
     cells: Int32[np.ndarray, "height width"]  # in H&E coordinates
     cells_ihc: Int32[np.ndarray, "height width"]  # in IHC coordinates
     tumour: Bool[np.ndarray, "height width"]  # tumour epithelium, in H&E coordinates
-    glass: Float32[np.ndarray, "height width"]  # 1 where there is no tissue, in H&E coordinates
+    glass: Float32[np.ndarray, "height width"]  # 1 where nothing is on the glass, in H&E coordinates
     membrane_dab: Float32[np.ndarray, "height width"]  # concentration, in IHC coordinates, before the slide's strength
     displacement_px: Float32[np.ndarray, "2 height width"]
     cell_kind: Int8[np.ndarray, " cells"]  # by id: 0 none, 1 tumour, 2 duct, 3 stroma, 4 lymphocyte
@@ -153,7 +153,7 @@ def draw(phantom: Phantom, level: int, seed: int) -> PhantomPair:
             cells=cells,
             cells_ihc=cells_ihc,
             tumour=block.tumour,
-            glass=block.coats.glass[block.view],
+            glass=block.coats.blank[block.view],
             membrane_dab=membrane,
             displacement_px=shift_px,
             cell_kind=block.cells.kind.astype(np.int8),

@@ -71,7 +71,7 @@ def populate(rng: np.random.Generator, tissue: Tissue, coarse: Grid, atypia: flo
     parts = []
     for kind in KINDS:
         points, jitter = scattered(rng, coarse, kind.spacing_um)
-        spread = kind.jitter + (0.1 * atypia if kind.code == TUMOUR else 0.0)
+        spread = kind.jitter + (0.06 * atypia if kind.code == TUMOUR else 0.0)
         draws = rng.standard_normal((len(points), 11)), rng.uniform(0, 1, (len(points), 4))
         points = points + spread * kind.spacing_um * jitter
         if kind.code in (TUMOUR, DUCT):  # the outermost cells line up along the border instead of leaving it bare
@@ -119,10 +119,10 @@ def _shaped(
     spindle = kind.code == STROMA
     grade = atypia if kind.code == TUMOUR else 0.0
     spread = kind.long_um[1] + 0.13 * grade
-    long_um = kind.long_um[0] * (1 + 0.24 * grade) * np.exp(np.clip(spread * normal[:, 0], -0.7, 0.5))
-    if not spindle and len(places) > 1:  # neighbours flatten rather than overlap
+    long_um = kind.long_um[0] * (1 + 0.3 * grade) * np.exp(np.clip(spread * normal[:, 0], -0.7, 0.5))
+    if not spindle and len(places) > 1:  # neighbours flatten rather than overlap, until they are crowded
         apart = cKDTree(places).query(places, k=2)[0][:, 1]
-        long_um = np.minimum(long_um, np.maximum(0.62 * apart, 0.6 * kind.long_um[0]))
+        long_um = np.minimum(long_um, np.maximum((0.62 + 0.18 * grade) * apart, 0.6 * kind.long_um[0]))
     ratio = np.clip(kind.ratio[0] * np.exp((kind.ratio[1] + 0.06 * grade) * normal[:, 1]), 0.2, 1.0)
     angle = direction + (np.pi / 2 if spindle else 0) + kind.turned * normal[:, 2]
     irregular = (0.05 if spindle else 0.03) + 0.035 * grade

@@ -45,12 +45,17 @@ class Coats:
 
     tumour: Field
     duct: Field
-    glass: Field  # no tissue: lumen, fat vacuole, beyond the edge, clefts
+    glass: Field  # no tissue: lumen, vessel, fat vacuole, beyond the edge, clefts
     collagen: Field
     cytoplasm: Field
     fat_wall: Field
     secretion: Field
     blood: Field
+
+    @property
+    def blank(self) -> Field:
+        """Glass with nothing on it, neither tissue nor what fills a lumen."""
+        return self.glass * (1 - np.clip(self.secretion + self.blood, 0, 1))
 
 
 def coats(rng: np.random.Generator, tissue: Tissue, walls: Field, grid: Grid) -> Coats:

@@ -7,7 +7,7 @@ from chromogen.report.scoring import number
 
 def verdicts(metrics: dict[str, Any]) -> list[str]:
     """One sentence of sum, then one for each control. Failures count as zero, so nobody gains by leaving images out."""
-    ours = {name: _value(metrics["overall"][name]) for name in ("psnr", "ssim")}
+    ours = {name: _value(metrics["overall"][f"{name}_failures_as_zero"]) for name in ("psnr", "ssim")}
     lines, beaten = [], []
     for name, control in metrics["controls"].items():
         theirs = {measure: _value(control[measure]) for measure in ours}

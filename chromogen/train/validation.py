@@ -69,7 +69,13 @@ def validate(
             rows.append([source, fake, target])
     for name, mode in training.items():
         nets[name].train(mode)
-    return {key: float(np.mean([scores[key] for scores in found])) for key in found[0]} if found else {}, rows
+    return {key: _mean([scores[key] for scores in found]) for key in found[0]} if found else {}, rows
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of the values that exist: a blank target has no sharpness. 0 when none exists, so that no rule prefers it."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _centre(image: Uint8Image, crop_px: int, multiple_px: int, name: str) -> Uint8Image:

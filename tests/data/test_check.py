@@ -94,6 +94,12 @@ def test_unpaired_sets_and_odd_side_by_side(tmp_path: Path) -> None:
     assert check(tmp_path / "ab").lines()[0].endswith("ab layout, 1 pairs, 1 files")
 
 
+def test_one_file_name_in_two_splits_is_no_leak(tmp_path: Path) -> None:
+    for k, split in enumerate(("train", "test")):
+        write(tmp_path / split / "1.png", k, (16, 8))
+    assert check(tmp_path).problems == ()
+
+
 def test_a_terminal_is_not_flooded(tmp_path: Path) -> None:
     bci(tmp_path)
     for k in range(SHOWN + 5):

@@ -214,6 +214,13 @@ def test_100_million_pixels_load_within_2_5_copies_and_leave_pillow_alone(tmp_pa
     assert 280 < int(done.stdout) < 740  # MiB; the array alone is 286
 
 
+@pytest.mark.parametrize("band_pixels", [1, 7, 20, 35, 100])
+def test_bands_join_without_gap_or_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band_pixels: int) -> None:
+    monkeypatch.setattr("chromogen.data.images._BAND_PIXELS", band_pixels)
+    Image.fromarray(random_rgb()).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), random_rgb())
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -163,7 +163,7 @@ def test_lost_cells_are_in_one_section_only() -> None:
         he, ihc = (set(np.unique(m[20:-20, 20:-20])) - {0} for m in (truth.cells, truth.cells_ihc))
         lost.append(len(he ^ ihc))
         kept.append(len(he & ihc))
-    assert sum(kept) > 500
+    assert sum(kept) > 300
     assert sum(lost) / (sum(lost) + sum(kept)) == pytest.approx(0.3, abs=0.06)
 
 
@@ -195,7 +195,7 @@ def test_the_ihc_image_holds_the_membranes_of_the_truth() -> None:
         trusted = p.ihc.min(axis=2) > 12  # below, one grey level is too much density
         excess = (dab - p.truth.membrane_dab)[trusted]
         assert excess.min() > -0.03  # all of the membrane is in the picture,
-        assert excess.max() < 0.5  # and little else: cytoplasm, unspecific stain
+        assert np.median(excess) < 0.15  # and little else: cytoplasm, unspecific stain
 
 
 @pytest.mark.parametrize("phantom", [PLAIN, replace(APART, jpeg_quality=90)])
@@ -204,7 +204,6 @@ def test_blank_glass_has_the_colour_of_the_light(phantom: Phantom) -> None:
     for seed in range(100, 130):
         p = pair(phantom, 1, seed)
         glass = ndimage.binary_erosion(p.truth.glass > 0.999, iterations=4)
-        glass &= color.optical_density(p.he / 255.0, np.array(p.truth.he_slide.white)).max(axis=2) < 0.05  # no blood, secretion
         if glass.sum() > 2000:
             looked_at += 1
             np.testing.assert_allclose(p.he[glass].mean(axis=0) / 255, p.truth.he_slide.white, atol=0.006)
