@@ -97,6 +97,4 @@ def _resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    tyro.cli(
-        Annotated[Speed, tyro.conf.subcommand("speed")] | Annotated[Memory, tyro.conf.subcommand("memory")]  # type: ignore[arg-type]
-    ).measure()
+    tyro.cli(Annotated[Speed, tyro.conf.subcommand("speed")] | Annotated[Memory, tyro.conf.subcommand("memory")]).measure()

@@ -11,7 +11,7 @@ def millions(net: nn.Module) -> float:
 
 
 def test_sizes_are_those_of_the_published_networks() -> None:
-    """Counts in the public logs of the authors' code: 11.378 M (instance norm), 54.414 M, 2.769 M and 2.765 M (6, 3 channels)."""
+    """As the authors' code logs them: 11.378 M (instance norm), 54.414 M, 2.769 M and 2.765 M (6 and 3 channels)."""
     assert millions(ResnetGenerator(norm="instance")) == pytest.approx(11.378, abs=5e-4)
     assert millions(UNetGenerator()) == pytest.approx(54.414, abs=5e-4)
     assert millions(PatchDiscriminator(6)) == pytest.approx(2.769, abs=5e-4)

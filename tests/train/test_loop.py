@@ -16,7 +16,6 @@ from torch import nn
 from chromogen.checkpoint import file_sha256, load_model, read_tensors
 from chromogen.data.pairs import PhantomData
 from chromogen.data.phantom import Phantom
-from chromogen.files import written_whole
 from chromogen.methods import pyramid_pix2pix
 from chromogen.train import loop as looping
 from chromogen.train.loop import train
@@ -240,12 +239,3 @@ def test_a_run_can_start_from_a_trained_model(tmp_path: Path) -> None:
     a, b = (load_model(tmp_path / name / "last.safetensors").nets for name in ("first", "second"))
     for (key, value), other in zip(a.named_parameters(), b.parameters(), strict=True):
         assert torch.equal(value, other), key
-
-
-def test_written_whole_is_whole_or_not_there(tmp_path: Path) -> None:
-    target = tmp_path / "f.txt"
-    target.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["f.txt"]

@@ -1,0 +1,137 @@
+import json
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from chromogen.checkpoint import Card, load_model, read_tensors, save_model, write_tensors
+from chromogen.methods.pix2pix import Pix2pix
+from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
+
+METHOD = PyramidPix2pix(width=2, blocks=1, discriminator_width=2)
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "m.safetensors"
+    save_model(path, METHOD, METHOD.networks(), Card(title="t", mpp=0.5, data="d", data_licence="l", scores={"psnr": 20.0}))
+    return path
+
+
+def changed_header(path: Path, **changes: Any) -> None:
+    header, tensors = read_tensors(path)
+    save_file(tensors, path, {"chromogen": json.dumps(header | changes)})
+
+
+def test_a_file_explains_itself(model_file: Path) -> None:
+    model = load_model(model_file)
+    assert model.method == METHOD and model.name == "m"
+    assert model.card == Card(title="t", mpp=0.5, data="d", data_licence="l", scores={"psnr": 20.0})
+    header, _ = read_tensors(model_file)
+    assert (header["method"], header["value_range"], header["format"]) == ("pyramid_pix2pix", "signed", 1)
+    assert not any(parameter.requires_grad for parameter in model.nets.parameters()) and not model.nets.training
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    for file in files:
+        torch.manual_seed(0)
+        save_model(file, METHOD, METHOD.networks(), Card())
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_half_precision_files_load_as_float32(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    nets = METHOD.networks()
+    save_model(path, METHOD, nets, Card(), dtype=torch.float16)
+    loaded = load_model(path).nets["generator"][0].weight
+    assert loaded.dtype == torch.float32 and torch.allclose(loaded, nets["generator"][0].weight, atol=1e-4)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_file_cut_short_says_so(model_file: Path, kept: int) -> None:
+    model_file.write_bytes(model_file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        load_model(model_file)
+
+
+class Canary:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("canary"),))
+
+
+@pytest.mark.parametrize("torch_zip", [False, True])
+def test_a_pickle_in_disguise_is_refused_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_zip: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.safetensors"
+    if torch_zip:
+        torch.save(Canary(), path)
+    else:
+        path.write_bytes(pickle.dumps(Canary()))
+    with pytest.raises(ValueError, match="pickled PyTorch file"):
+        load_model(path)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_still_ours(tmp_path: Path) -> None:
+    """The first byte of a safetensors file is the low byte of a length; 0x80 is also how a pickle begins."""
+    path = tmp_path / "odd.safetensors"
+    for padding in range(300):
+        write_tensors(path, {"x": torch.zeros(1)}, {"kind": "model", "padding": "p" * padding})
+        if path.read_bytes()[:1] == b"\x80":
+            break
+    assert path.read_bytes()[:1] == b"\x80"
+    assert read_tensors(path)[0]["kind"] == "model"
+
+
+def test_foreign_newer_and_altered_files_each_have_their_sentence(model_file: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(1)}, foreign)
+    with pytest.raises(ValueError, match="not written by chromogen"):
+        load_model(foreign)
+    (tmp_path / "text.safetensors").write_text("hello, this is not a model at all")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        load_model(tmp_path / "text.safetensors")
+    original = model_file.read_bytes()
+    for changes, sentence in [
+        ({"format": 99, "version": "9.9"}, r"newer chromogen \(9.9, format 99"),
+        ({"method": "pyramid_pix2pixx"}, "does not have; did you mean 'pyramid_pix2pix'"),
+        ({"method": "os.system"}, "does not have"),
+        ({"fields": {"width": 4, "blocks": 1}}, "do not fit the networks"),
+        ({"fields": {"widht": 4}}, "no field 'widht'; did you mean 'width'"),
+        ({"fields": {"width": "wide"}}, "expected int"),
+        ({"fields": {"width": 10**9}}, "widths are 1-512"),
+        ({"fields": {"blocks": 10**9}}, "blocks 0-32"),
+        ({"card": {"mpp": "half"}}, "card does not read"),
+        ({"kind": "training state"}, "holds a training state, not a model"),
+    ]:
+        model_file.write_bytes(original)
+        changed_header(model_file, **changes)
+        with pytest.raises(ValueError, match=sentence):
+            load_model(model_file)
+
+
+def test_a_header_cannot_claim_more_than_the_file_holds(tmp_path: Path) -> None:
+    """A terabyte tensor in a file of a hundred bytes."""
+    header = json.dumps({"x": {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}}).encode()
+    path = tmp_path / "bomb.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        load_model(path)
+
+
+def test_unknown_model_names_list_what_there_is() -> None:
+    with pytest.raises(ValueError, match="no model 'her3-demo': not a file, and not a shipped model"):
+        load_model("her3-demo")
+
+
+def test_only_the_networks_that_translate_travel(tmp_path: Path) -> None:
+    method = Pix2pix(width=2, depth=2, discriminator_width=2)
+    save_model(tmp_path / "p.safetensors", method, method.networks(), Card())
+    assert all(key.startswith("generator.") for key in read_tensors(tmp_path / "p.safetensors")[1])
