@@ -219,7 +219,7 @@ def _has_second_page(image: TiffImageFile) -> bool:
 def _rgb_pixels(image: Image.Image) -> Uint8Image:
     """Convert band by band: turning a whole Pillow image into an array at once costs two more copies of it."""
     width, height = image.size
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
     rows = max(1, _BAND_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)

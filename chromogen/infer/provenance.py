@@ -20,7 +20,7 @@ from chromogen.tensors import Uint8Image
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP_KEY = "XML:com.adobe.xmp"  # the PNG keyword that XMP part 3 prescribes
-COMPRESSION = 3  # of zlib's 1-9: a fifth of the time of 6 and 2 % larger on virtual IHC
+COMPRESSION = 3  # of 1-9; on real IHC a third of the time of 6, and files 4 % larger
 
 Record = dict[str, str]
 

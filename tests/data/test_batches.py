@@ -1,3 +1,6 @@
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -152,6 +155,16 @@ def test_different_sizes_in_one_batch(tmp_path: Path) -> None:
 def test_impossible_requests_fail_at_the_call(field: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="is not possible"):
         train_batches(VARIED, **{"batch_size": 1, "seed": 0, "first_step": 0, "steps": 1, **field})
+
+
+def test_a_worker_does_not_die_of_ctrl_c() -> None:
+    """The terminal sends SIGINT to every process of the group; the training process alone decides when to stop."""
+    stream = train_batches(VARIED, 1, 7, 0, 12, workers=1)
+    first = next(stream)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)
+    assert same([first, *stream], list(train_batches(VARIED, 1, 7, 0, 12)))
 
 
 def test_a_long_stream_is_not_made_in_advance() -> None:

