@@ -166,12 +166,15 @@ def draw_nuclei(cells: Cells, present: Bool[np.ndarray, " cells"], grid: Grid) -
 
 def _within(cells: Cells, near: Patches) -> tuple[np.ndarray, ...]:
     """Pixels within or just outside the nuclear outline: cell, pixel, offset in half axes, radius (1 at the outline)."""
-    cosine, sine = (f(cells.angle).astype(np.float32)[near.row] for f in (np.cos, np.sin))
-    u = (cosine * near.dx_um + sine * near.dy_um) / cells.long_um.astype(np.float32)[near.row]
-    v = (cosine * near.dy_um - sine * near.dx_um) / cells.short_um.astype(np.float32)[near.row]
+    long_um = cells.long_um.astype(np.float32)
+    close = near.dy_um**2 + near.dx_um**2 < (1.7 * long_um**2)[near.row]
+    cell, pixel, dy_um, dx_um = near.row[close], near.pixel[close], near.dy_um[close], near.dx_um[close]
+    cosine, sine = (f(cells.angle).astype(np.float32)[cell] for f in (np.cos, np.sin))
+    u = (cosine * dx_um + sine * dy_um) / long_um[cell]
+    v = (cosine * dy_um - sine * dx_um) / cells.short_um.astype(np.float32)[cell]
     squared = u * u + v * v
     close = squared < 1.7
-    cell, pixel, u, v, squared = near.row[close], near.pixel[close], u[close], v[close], squared[close]
+    cell, pixel, u, v, squared = cell[close], pixel[close], u[close], v[close], squared[close]
     squared = np.maximum(squared, np.float32(1e-6))
     radius = np.sqrt(squared)
     twice = ((u * u - v * v) / squared, 2 * u * v / squared)

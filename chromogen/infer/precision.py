@@ -52,7 +52,7 @@ def prepare(method: Method, nets: nn.ModuleDict, device: str = "auto", precision
     if precision not in PRECISIONS:
         raise ValueError(f"no precision {precision!r}; {nearest(str(precision), PRECISIONS)}")
     place = pick_device(device)
-    used = nn.ModuleDict({name: nets[name] for name in method.translators}).eval()
+    used = {name: nets[name] for name in method.translators}
     exact = Prepared(method, _placed(used, place, torch.float32), place, "fp32", "asked for")
     if precision == "fp32":
         return exact
@@ -112,7 +112,7 @@ def _folded(layers: list[nn.Module]) -> list[nn.Module]:
     return result
 
 
-def _placed(nets: nn.ModuleDict, device: torch.device, dtype: torch.dtype) -> nn.ModuleDict:
+def _placed(nets: dict[str, nn.Module], device: torch.device, dtype: torch.dtype) -> nn.ModuleDict:
     folded = nn.ModuleDict({name: fold_norms(net) for name, net in nets.items()})
     folded.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return folded.requires_grad_(False)

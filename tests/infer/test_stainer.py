@@ -48,6 +48,7 @@ def test_dropout_and_batch_statistics_are_off(stainer_of, conv_net, he):
         source = torch.from_numpy(he(100, 120)).permute(2, 0, 1)[None].float() / 127.5 - 1
         expected = conv_net()(source)[0].permute(1, 2, 0).numpy()
     assert np.abs(whole - (expected + 1) * 127.5).max() < 0.51
+    assert net.training, "the caller's network was changed"
 
 
 def test_gradients_are_not_kept(stainer_of, conv_net):
