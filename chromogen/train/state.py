@@ -49,7 +49,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header ("step", "best", and "run", the fields of the run it belongs to) and tensors of a saved state."""
     header, tensors = read_tensors(path)
     if header.get("kind") != "training state":
-        raise ValueError(f"{path} holds a {header.get('kind')}, not a training state; --resume needs the run folder it was made in")
+        raise ValueError(
+            f"{path} holds a {header.get('kind')}, not a training state; --resume needs the run folder it was made in"
+        )
     return header, tensors
 
 

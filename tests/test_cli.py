@@ -1,0 +1,134 @@
+"""The command as people type it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chromogen import cli
+from chromogen.checkpoint import Card, save_model
+from chromogen.data.phantom import Phantom, draw
+from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    method = PyramidPix2pix(width=2, blocks=1, discriminator_width=2, dropout=0.0)
+    save_model(tmp_path / "m.safetensors", method, method.networks(), Card(title="tiny", data_licence="none"))
+    return str(tmp_path / "m.safetensors")
+
+
+@pytest.fixture
+def he(tmp_path: Path) -> Path:
+    folder = tmp_path / "HE"
+    folder.mkdir()
+    for level in (0, 3):
+        Image.fromarray(draw(Phantom(size_px=64), level, 1).he).save(
+            folder / f"{level:05d}_test_{level}{'+' * (level > 0)}.png"
+        )
+    return folder
+
+
+def test_translate_a_folder_says_the_licence_and_research_use(
+    model: str, he: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["translate", "-i", str(he), "-o", str(tmp_path / "out"), "--model", model]) == cli.FINE
+    told = capsys.readouterr().err
+    assert "Research use only" in told and "data licence: none" in told and "2 of 2 images" in told
+    assert len(list((tmp_path / "out").glob("*.virtual-her2.png"))) == 2
+
+
+def test_one_bad_file_is_listed_and_the_exit_code_says_some_failed(
+    model: str, he: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (he / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    assert cli.main(["translate", str(he), "-o", str(tmp_path / "out"), "--model", model]) == cli.SOME_FAILED
+    told = capsys.readouterr().err
+    assert "failed: broken.png" in told and "2 of 3 images" in told
+
+
+def test_usage_errors_are_one_sentence_and_exit_2(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    pickled = tmp_path / "evil.safetensors"
+    pickled.write_bytes(b"\x80\x04nonsense")
+    for words, sentence in [
+        (["translate", "-o", str(tmp_path)], "name one image or one folder"),
+        (["translate", "-i", str(tmp_path / "empty"), "-o", str(tmp_path / "o"), "--model", model], "holds no PNG"),
+        (
+            ["translate", "-i", str(tmp_path / "nowhere"), "-o", str(tmp_path / "o"), "--model", model],
+            "there is no file or folder",
+        ),
+        (["translate", str(tmp_path / "empty"), "--model", "her2-dmo"], "no model 'her2-dmo'"),
+        (["translate", str(tmp_path / "empty"), "--model", str(pickled)], "pickled PyTorch file"),
+        (["translate", str(tmp_path / "empty"), "--model", model, "--device", "cud"], "no device 'cud'"),
+        (["train"], "say which recipe"),
+        (["train", str(RECIPES / "bci.py:tiny")], "say where the run goes"),
+        (["train", str(RECIPES / "bci.py:tinny"), "--out", "x"], "did you mean 'tiny'"),
+        (
+            ["train", str(RECIPES / "bci.py:tiny"), "--out", str(tmp_path / "r"), "--data.root", str(tmp_path / "empty")],
+            "empty",
+        ),
+        (["data", "check", str(tmp_path / "empty")], "empty"),
+        (["evaluate", "--pred", "a", "--target", "b", "--out", "c", "--profile", "bci2023"], "did you mean 'bci2022'"),
+    ]:
+        assert cli.main(words) == cli.USAGE, words
+        told = capsys.readouterr().err
+        assert sentence in told and "Traceback" not in told, (words, told)
+
+
+def test_show_prints_the_resolved_run_and_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["train", str(RECIPES / "bci.py:tiny"), "--out", str(tmp_path / "r"), "--method.weight-l1", "7", "--show"]
+    assert cli.main(words) == cli.FINE
+    run = json.loads(capsys.readouterr().out)
+    assert (run["method_name"], run["method"]["weight_l1"]) == ("pyramid_pix2pix", 7.0)
+    assert not (tmp_path / "r").exists()
+
+
+def test_data_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "phantom", "-o", str(tmp_path / "p"), "-n", "4", "--size-px", "64"]) == cli.FINE
+    assert cli.main(["data", "check", str(tmp_path / "p")]) == cli.FINE
+    told = capsys.readouterr().out
+    assert "4 pairs" in told and "0 x1, 1+ x1, 2+ x1, 3+ x1" in told
+    (tmp_path / "p" / "HE" / "extra.png").write_bytes(b"not an image")
+    assert cli.main(["data", "check", str(tmp_path / "p")]) == cli.SOME_FAILED
+
+
+def test_evaluate_and_report(he: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--pred", str(he), "--target", str(he), "--source", str(he), "--out", str(tmp_path / "s")]
+    assert cli.main(words) == cli.FINE
+    told = capsys.readouterr().out
+    assert all(row in told for row in ("constant", "source", "blurred target"))
+    assert json.loads((tmp_path / "s" / "metrics.json").read_text())["expected"] == 2
+    assert cli.main(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == cli.FINE
+    assert "Research use only" in (tmp_path / "report.html").read_text()
+
+
+def test_missing_predictions_are_failures(he: Path, tmp_path: Path) -> None:
+    pred = tmp_path / "pred"
+    pred.mkdir()
+    first = sorted(he.iterdir())[0]
+    (pred / first.name).write_bytes(first.read_bytes())
+    words = ["evaluate", "--pred", str(pred), "--target", str(he), "--out", str(tmp_path / "s")]
+    assert cli.main(words) == cli.SOME_FAILED
+    found = json.loads((tmp_path / "s" / "metrics.json").read_text())
+    assert (found["expected"], found["scored"]) == (2, 1)
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["methods"]) == cli.FINE and cli.main(["--version"]) == cli.FINE
+    told = capsys.readouterr().out
+    assert "pyramid_pix2pix" in told and "pix2pix" in told
+
+
+def test_three_lines_of_python(model: str) -> None:
+    import chromogen
+
+    stain = chromogen.load(model)
+    ihc = stain(np.full((33, 41, 3), 200, np.uint8))
+    assert ihc.shape == (33, 41, 3) and ihc.dtype == np.uint8
+    with pytest.raises(AttributeError):
+        _ = chromogen.nothing
