@@ -93,7 +93,7 @@ def pack(run: Path, scores: Path, folder: Path) -> None:
         f"# {card.title}",
         f"**{card.intended_use}**",
         card.notes,
-        f"- Method: PyramidPix2pix, {model.method.width} filters, {model.method.blocks} blocks, no dropout, bilinear upsampling.",
+        f"- Method: PyramidPix2pix with {model.method.width} filters and {model.method.blocks} blocks, bilinear upsampling.",
         f"- Data: {card.data}. Phantoms have 0.5 um/px; BCI does not state its own.",
         f"- Licence: {card.data_licence}.",
         "- Made by `recipes/embedded.py`, whose docstring holds the commands.",
