@@ -44,8 +44,8 @@ ON_TISSUE = replace(
 
 def phantom() -> Run:
     """About half an hour on one core."""
-    data = PhantomData(phantom=Phantom(size_px=256), train_pairs=1000, validation_pairs=16, crop_px=128, stain_jitter=0.3)
-    loop = Loop(steps=4_000, batch_size=4, ema=0.998, validate_every=500, save_every=250)
+    data = PhantomData(phantom=Phantom(size_px=256), train_pairs=1000, validation_pairs=16, crop_px=128, stain_jitter=0.15)
+    loop = Loop(steps=3_000, batch_size=4, ema=0.998, validate_every=500, save_every=250)
     return Run(ON_PHANTOMS, data, loop, title="her2-demo, first stage: phantom tissue")
 
 

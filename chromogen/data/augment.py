@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from chromogen.color import H_E, optical_density, transmittance
+from chromogen.color import H_E, background, optical_density, transmittance
 from chromogen.data.images import PairImages
 from chromogen.tensors import Uint8Image
 
@@ -17,7 +17,7 @@ class Draws:
     crop_px: int | None = 512  # side of the square cut out at a random place; None takes whole images
     dihedral: bool = True  # one of the 8 turns and mirrors of a square (4 for whole images that are not square)
     flip_only: bool = False  # mirror left-right half of the time and nothing else, as the published code does
-    stain_jitter: float = 0.0  # 0.2 scales H and E of the source by 0.8-1.2 and shifts them by up to 0.02 optical density
+    stain_jitter: float = 0.0  # 0.2 multiplies H and E of the source by 0.8-1.2
     class_balanced: bool = False  # draw the HER2 levels in turn, as often as each other
     unpaired: bool = False  # draw the target independently of the source, for methods that learn without pairs
     cache_gib: float = 2.0  # memory for decoded images, all workers together
@@ -61,7 +61,7 @@ def augment(images: PairImages, draws: Draws, rng: np.random.Generator) -> PairI
             raise ValueError(f"{images.name}: the source is {_size(source)} px, the target {_size(target)} px; make them equal")
         target = view.of(target)
     source = view.of(source)
-    return replace(images, source=source if jitter is None else restain(source, *jitter), target=target)
+    return replace(images, source=source if jitter is None else restain(source, jitter, background(source)), target=target)
 
 
 def draw_view(name: str, image: Uint8Image, draws: Draws, rng: np.random.Generator) -> View:
@@ -80,21 +80,22 @@ def draw_view(name: str, image: Uint8Image, draws: Draws, rng: np.random.Generat
     return View(top, left, cut_height, cut_width, turn & 3, bool(turn & 4))
 
 
-def draw_jitter(strength: float, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]] | None:
-    """Scales and shifts of haematoxylin and eosin: 1 +- strength, and +- strength / 10 in optical density."""
-    if strength == 0:
-        return None
-    return rng.uniform(1 - strength, 1 + strength, 2), rng.uniform(-strength, strength, 2) / 10
+def draw_jitter(strength: float, rng: np.random.Generator) -> Float[np.ndarray, "2"] | None:
+    """What haematoxylin and eosin are multiplied by: 1 +- strength."""
+    return None if strength == 0 else rng.uniform(1 - strength, 1 + strength, 2)
 
 
-def restain(image: Uint8Image, scale: Float[np.ndarray, "2"], shift: Float[np.ndarray, "2"]) -> Uint8Image:
-    """Multiply and shift the concentrations of haematoxylin and eosin of an H&E image; what is neither stays.
+def restain(image: Uint8Image, scale: Float[np.ndarray, "2"], white: Float[np.ndarray, "3"]) -> Uint8Image:
+    """Multiply the concentrations of haematoxylin and eosin of an H&E image; what is neither stays, and so does the glass.
 
+    `white` is the colour of the glass in unit RGB: the target shares its light with the source, so that a jitter of the glass
+    would ask for a light that nothing in the source tells.
     By Beer-Lambert a mixture of densities is a product of transmittances, and a channel has 256 values: nine small tables
     and two multiplications a channel replace the logarithms and powers of every pixel.
     """
     mix = H_E.inverse @ np.diag([*scale, 1.0]) @ H_E.matrix  # densities in -> densities out, both R, G, B
-    offset = transmittance(np.array([*shift, 0.0]) @ H_E.matrix)
+    glass = optical_density(white)
+    offset = transmittance(glass - glass @ mix)
     # 0 counts as a third of a level, because the true density of a black pixel is not known
     densities = optical_density(np.maximum(np.arange(256), 1 / 3) / 255.0)
     tables = transmittance(densities[:, None, None] * mix).astype(np.float32)
