@@ -13,13 +13,15 @@ from tyro.conf import Positional, arg
 
 import chromogen
 from chromogen import checkpoint, methods
+from chromogen.data.phantom import Phantom
 
 FINE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-out_console = Console()
-err_console = Console(stderr=True)
+out_console = Console(markup=False, highlight=False)  # names of files are not markup
+err_console = Console(stderr=True, markup=False, highlight=False)
 
-Input = Annotated[Path, arg(aliases=["-i"])]
+PHANTOM = Phantom(size_px=512)
+
 Output = Annotated[Path, arg(aliases=["-o"])]
 
 
@@ -75,7 +77,7 @@ def train(words: list[str]) -> int:
         load_recipe(recipe), fields, f"chromogen train {recipe} --out RUN [--resume] [--show] [--device cpu]"
     )
     if "--show" in own:
-        out_console.print(shown(run), highlight=False, soft_wrap=True)
+        out_console.print(shown(run), soft_wrap=True)
         return FINE
     out = own.get("--out", own.get("-o"))
     if out is None:
@@ -86,7 +88,7 @@ def train(words: list[str]) -> int:
         again = command if "--resume" in own else f"{command} --resume"
         return _fail(f"stopped after step {outcome.step}, saved; continue with: {again}", INTERRUPTED)
     told = f"done: {out}/best.safetensors; look at {out}/samples, or: chromogen report {out} -o report.html"
-    err_console.print(told, highlight=False, soft_wrap=True)
+    err_console.print(told, soft_wrap=True)
     return FINE
 
 
@@ -125,14 +127,14 @@ def translate(
     card = stainer.model.card
     err_console.print(
         f"{card.title} ({stainer.model.name}); data licence: {card.data_licence}\n{checkpoint.RESEARCH_USE}",
-        highlight=False, soft_wrap=True,
+         soft_wrap=True,
     )  # fmt: skip
     with _progress("translating") as advance:
         done = translate_folder(stainer, sources[0], output, advance, overwrite)
     for file in done.failed:
-        err_console.print(f"failed: {file.source}: {file.reason}", style="red", highlight=False, soft_wrap=True)
+        err_console.print(f"failed: {file.source}: {file.reason}", style="red", soft_wrap=True)
     good = len(done.files) - len(done.failed)
-    err_console.print(f"{good} of {len(done.files)} images are in {output}", highlight=False)
+    err_console.print(f"{good} of {len(done.files)} images are in {output}")
     return SOME_FAILED if done.failed else FINE
 
 
@@ -159,7 +161,7 @@ def evaluate(
     write_scores(scores, output)
     out_console.print(scores.table())
     for failure in scores.failures:
-        err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", highlight=False, soft_wrap=True)
+        err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", soft_wrap=True)
     return FINE if scores.complete else SOME_FAILED
 
 
@@ -174,7 +176,7 @@ def report(folder: Positional[Path], /, output: Output = Path("report.html"), ti
     from chromogen.report.page import write_report
 
     write_report(folder, output, title)
-    out_console.print(f"{output}", highlight=False, soft_wrap=True)
+    out_console.print(f"{output}", soft_wrap=True)
     return FINE
 
 
@@ -182,9 +184,7 @@ def list_models() -> int:
     """The models inside the package, with what they were trained on."""
     for name in checkpoint.shipped():
         card = checkpoint.load_model(name).card
-        out_console.print(
-            f"[bold]{name}[/bold]  {card.title}\n  data: {card.data}\n  licence: {card.data_licence}", highlight=False
-        )
+        out_console.print(f"{name}: {card.title}\n  data: {card.data}\n  licence: {card.data_licence}")
     return FINE
 
 
@@ -192,7 +192,7 @@ def list_methods() -> int:
     """The methods that ship with the package."""
     for name in methods.available():
         summary = (sys.modules[type(methods.load(name)).__module__].__doc__ or "").partition("\n")[0]
-        out_console.print(f"[bold]{name}[/bold]  {summary}", highlight=False, soft_wrap=True)
+        out_console.print(f"{name}: {summary}", soft_wrap=True)
     return FINE
 
 
@@ -207,35 +207,29 @@ def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
 
     found = check(folder, layout)
     for line in found.lines():
-        out_console.print(line, highlight=False, soft_wrap=True, markup=False)
+        out_console.print(line, soft_wrap=True)
     return SOME_FAILED if found.problems else FINE
 
 
 def write_phantoms(
     output: Output,
     pairs: Annotated[int, arg(aliases=["-n"])] = 16,
-    size_px: int = 512,
-    mpp: float = 0.5,
-    displacement_um: float = 0.0,
     seed: int = 0,
+    phantom: Phantom = PHANTOM,
 ) -> int:
     """Draw pairs of phantom tissue into a folder in the BCI layout, as many of each HER2 level.
 
     Args:
         output: The folder that receives HE/ and IHC/.
         pairs: How many pairs.
-        size_px: Side of an image.
-        mpp: Micrometres per pixel.
-        displacement_um: Displacement of the adjacent section; 0 draws both stains on one section.
         seed: The first pair's seed.
+        phantom: What to draw.
     """
     from chromogen.data import phantom_folder
-    from chromogen.data.phantom import Phantom
 
-    phantom = Phantom(size_px=size_px, mpp=mpp, displacement_um=displacement_um)
     with _progress("drawing") as advance:
         phantom_folder.write_phantoms(output, phantom, pairs, seed, advance)
-    err_console.print(f"{pairs} pairs are in {output}", highlight=False)
+    err_console.print(f"{pairs} pairs are in {output}")
     return FINE
 
 
@@ -275,7 +269,7 @@ def _own_flags(words: list[str], known: dict[str, bool]) -> tuple[dict[str, str]
 def _progress(label: str) -> Iterator["_Advance"]:
     """A bar on a terminal, nothing in a file."""
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.fields[item]}"))
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.fields[item]}", markup=False))
     with Progress(*columns, console=err_console, disable=not err_console.is_terminal, transient=True) as bar:
         task = bar.add_task(label, total=None, item="")
 
@@ -289,7 +283,6 @@ def _fail(sentence: str, code: int) -> int:
     err_console.print(
         f"chromogen: {sentence}",
         style="red" if code != INTERRUPTED else "yellow",
-        highlight=False,
         soft_wrap=True,
         markup=False,
     )

@@ -7,13 +7,13 @@ def pick_device(name: str = "auto") -> torch.device:
     """`auto` is CUDA when there, else the CPU. ValueError when the named device is not on this machine."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"no device {name!r}; write auto, cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but this PyTorch ({torch.__version__}) sees no CUDA GPU; use cpu")
-    return device
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
+        raise ValueError(f"no device {name!r}; write auto, cpu, cuda or cuda:0")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        seen = f"{torch.cuda.device_count()} CUDA GPUs" if torch.cuda.device_count() else "no CUDA GPU"
+        raise ValueError(f"device {name!r} was asked for, but this PyTorch ({torch.__version__}) sees {seen}; use cpu or auto")
+    return torch.device(name)
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -20,23 +20,23 @@ LICENCE = "BCI: non-commercial use only, cite Liu et al. 2022 (BCI_LICENSE.md of
 
 
 def _bci(crop_px: int) -> FolderData:
-    return FolderData(root=Path("BCI"), layout="bci", crop_px=crop_px, licence=LICENCE)
+    return FolderData(root=Path("BCI"), layout="bci", crop_px=crop_px, flip_only=True, licence=LICENCE)
 
 
 def pyramid_pix2pix() -> Run:
-    """PyramidPix2pix as published: 512 px crops, batch 2, 100 epochs constant and 100 falling (350,600 steps)."""
+    """PyramidPix2pix as published: 512 px crops mirrored half of the time, batch 2, 100 + 100 epochs (350,600 steps)."""
     loop = Loop(steps=350_600, batch_size=2, workers=4, validate_every=5_000, save_every=1_000)
     return Run(pyramid_method.METHOD, _bci(512), loop, title="PyramidPix2pix on BCI")
 
 
 def pix2pix() -> Run:
-    """pix2pix with the U-Net: 256 px crops, batch 1, 100 epochs constant and 100 falling (701,200 steps)."""
+    """pix2pix with the U-Net: 256 px crops mirrored half of the time, batch 1, 100 + 100 epochs (701,200 steps)."""
     loop = Loop(steps=701_200, batch_size=1, workers=4, validate_every=10_000, save_every=2_000)
     return Run(pix2pix_method.METHOD, _bci(256), loop, title="pix2pix on BCI")
 
 
 def tiny() -> Run:
-    """Minutes on a laptop: a narrow PyramidPix2pix on 128 px crops, to try the commands on a handful of pairs."""
-    data = FolderData(root=Path("BCI"), crop_px=128, licence=LICENCE)
+    """Minutes on a laptop: a narrow PyramidPix2pix on 128 px crops, to try the commands on a handful of pairs of any set."""
+    data = FolderData(root=Path("BCI"), crop_px=128)
     loop = Loop(steps=200, batch_size=2, log_every=10, validate_every=100, save_every=50, validation_px=256)
     return Run(pyramid_method.VARIANTS["narrow"], data, loop, title="tiny PyramidPix2pix")

@@ -6,7 +6,6 @@ Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout. The paper keeps both "training" forms at test time
   (section 3.4), which makes an image depend on its batch and on chance.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
-- Crops come from the 8 dihedral transforms by default (tissue has no up); `recipes` can ask for the published flip only.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,6 @@ Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout; the published test keeps both active, so that its images
   depend on chance, and shrinks 1024 px images to 320 px first. Ours stay whole.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
-- Crops come from the 8 dihedral transforms by default (tissue has no up); `recipes` can ask for the published flip only.
 """
 
 from collections.abc import Iterator
