@@ -25,6 +25,7 @@ from chromogen.method import Method
 
 FORMAT = 1  # raised when an older chromogen could not read the file
 HEADER = "chromogen"
+VALUE_RANGE = "signed"
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "her2-demo"
 
@@ -72,7 +73,7 @@ def save_model(path: Path, method: Method, nets: nn.ModuleDict, card: Card, dtyp
         "kind": "model",
         "method": methods.name_of(method),
         "fields": to_fields(method),
-        "value_range": "signed",
+        "value_range": VALUE_RANGE,
         "card": to_fields(card),
     }
     kept = {f"{name}.{key}": value for name in method.translators for key, value in nets[name].state_dict().items()}
@@ -87,16 +88,23 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         raise ValueError(
             f"{path} holds a {header.get('kind', 'thing of no kind')}, not a model; use best{SUFFIX} of the same run"
         )
+    if header.get("value_range") != VALUE_RANGE:
+        raise ValueError(
+            f"{path} is for images in the range {header.get('value_range')!r}; this chromogen computes in {VALUE_RANGE!r}"
+        )
     method = method_from(header, path)
     with torch.device("meta"):  # shapes cost nothing there, so a header cannot make us allocate what the file does not hold
         nets = nn.ModuleDict({name: net for name, net in method.networks().items() if name in method.translators})
     weights = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     fit_or_explain(nets, weights, path)
+    broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ValueError(f"{path} holds weights that are not finite, first {broken[0]}; its training failed")
     nets.load_state_dict(weights, assign=True)
     nets.eval().requires_grad_(False)
     try:
         card = from_fields(Card, header.get("card", {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: its card does not read: {error}") from error
     return Model(path.stem, method, nets, card, file_sha256(path))
 
@@ -111,14 +119,14 @@ def method_from(header: Mapping[str, Any], path: Path) -> Method:
         )
     try:
         return from_fields(type(methods.load(name)), header.get("fields", {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: its fields do not fit {name}: {error}") from error
 
 
 def fit_or_explain(nets: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """ValueError unless `weights` has exactly the names and shapes of `nets`."""
-    expected = {key: tuple(value.shape) for key, value in nets.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in weights.items()}
+    """ValueError unless `weights` has exactly the names, shapes and types of `nets`."""
+    expected = {key: _shape(value) for key, value in nets.state_dict().items()}
+    found = {key: _shape(value) for key, value in weights.items()}
     if expected == found:
         return
     wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
@@ -168,9 +176,9 @@ def file_sha256(path: Path) -> str:
 def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     try:
         header = json.loads((metadata or {})[HEADER])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} was not written by chromogen: it does not say which method its weights belong to") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
         raise ValueError(f"{path} was not written by chromogen: its header has no format number")
     if header["format"] > FORMAT:
         raise ValueError(
@@ -178,6 +186,10 @@ def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
             f"this is {chromogen.__version__}, format {FORMAT}); upgrade with: pip install -U chromogen"
         )
     return header
+
+
+def _shape(tensor: Tensor) -> tuple[int | str, ...]:
+    return (*tensor.shape, str(tensor.dtype).removeprefix("torch."))
 
 
 def _find(name_or_path: str | Path) -> Path:

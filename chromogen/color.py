@@ -49,17 +49,22 @@ STAINS = {"H-E": H_E, "H-DAB": H_DAB, "H-E-DAB": H_E_DAB}
 
 
 def optical_density(image: Image, white: White = 1.0) -> Image:
-    """-log10(image / white). `image` is unit RGB; darker than 1e-6 counts as 1e-6. Brighter than `white` is negative."""
+    """-log10(image / white). `image` is unit RGB; darker than 1e-6 counts as 1e-6. Brighter than `white` is negative.
+
+    Raises ValueError for integers: uint8 images are divided by 255 first.
+    """
+    if not (image.is_floating_point() if isinstance(image, Tensor) else np.issubdtype(image.dtype, np.floating)):
+        raise ValueError(f"optical density needs unit RGB in [0, 1], got {image.dtype}; divide a uint8 image by 255")
     if isinstance(image, Tensor):
         return -torch.log10(image.clamp(min=DARKEST) / _colour_first(white, image))
-    return -np.log10(np.maximum(image, DARKEST) / np.asarray(white))
+    return -np.log10(np.maximum(image, DARKEST) / np.asarray(white, dtype=np.result_type(image, np.float32)))
 
 
 def transmittance(density: Image, white: White = 1.0) -> Image:
     """The unit RGB image behind a density: white * 10 ** -density."""
     if isinstance(density, Tensor):
         return _colour_first(white, density) * 10.0 ** (-density)
-    return np.asarray(white) * 10.0 ** (-density)
+    return np.asarray(white, dtype=np.result_type(density, np.float32)) * 10.0 ** (-density)
 
 
 def separate(image: Image, stains: Stains = H_E_DAB, white: White = 1.0, clip: bool = True) -> Image:
@@ -89,8 +94,8 @@ def combine(concentrations: Image, stains: Stains = H_E_DAB, white: White = 1.0)
 def background(image: Uint8Image) -> Float[np.ndarray, "3"]:
     """Colour of empty glass in unit RGB, estimated from one uint8 image.
 
-    Glass is the brightest nearly grey matter in view: the per-channel 99th percentile of the pixels whose channels differ by
-    less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all would put a veil of
+    Glass is the brightest nearly grey matter in view: the per-channel 99th percentile of the pixels brighter than 0.5 whose
+    channels differ by less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all would put a veil of
     DAB over blank glass. Tissue without any grey pixel (under 0.1 % of the image) falls back on the 99.9th percentile of all.
     """
     pixels = image.reshape(-1, 3)

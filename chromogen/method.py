@@ -53,11 +53,13 @@ class Tiling:
     """What cutting a large image into tiles must respect.
 
     multiple_px: the network accepts sizes that are multiples of this. context_px: how far from a pixel the network looks;
-    nearer to a tile's edge than this, a tile and the whole image may disagree.
+    nearer to a tile's edge than this, a tile and the whole image may disagree. whole_image: statistics of the whole image
+    enter every pixel, so that a tile alone would come out differently; such an image is never cut.
     """
 
     multiple_px: int = 1
     context_px: int = 64
+    whole_image: bool = False
 
 
 @runtime_checkable

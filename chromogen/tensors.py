@@ -54,8 +54,3 @@ def uint8_from_signed(images: SignedImages) -> Uint8Images:
         raise ValueError("the image holds values that are not finite (NaN or infinity); it was not converted")
     scaled = images.detach().float().add(1.0).mul_(127.5).clamp_(0.0, 255.0).round_()
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def unit_from_signed(images: Tensor) -> Tensor:
-    """[-1, 1] -> [0, 1], for the optics in `chromogen.color`."""
-    return (images + 1.0) * 0.5

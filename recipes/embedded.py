@@ -31,7 +31,7 @@ LICENCE = "weights are a derivative of BCI: non-commercial use only, cite Liu et
 # Aligned phantoms allow L1 at full size; real neighbouring sections do not match cell by cell, so there the coarse octaves
 # and the discriminator carry more. All weights here are our choice.
 ON_PHANTOMS = replace(
-    pyramid_pix2pix.VARIANTS["narrow"], width=24, discriminator_width=24, weight_gan=2.0, optimizer=Optimizer(lr=4e-4)
+    pyramid_pix2pix.VARIANTS["narrow"], width=24, discriminator_width=24, weight_gan=1.0, optimizer=Optimizer(lr=3e-4)
 )
 ON_TISSUE = replace(
     ON_PHANTOMS,

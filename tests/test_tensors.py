@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from chromogen.tensors import signed_from_uint8, uint8_from_signed, unit_from_signed
+from chromogen.tensors import signed_from_uint8, uint8_from_signed
 
 
 def test_every_grey_level_survives_the_round_trip() -> None:
@@ -27,7 +27,3 @@ def test_what_is_not_finite_is_not_turned_into_a_grey_level(bad: float) -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected uint8 RGB"):
         signed_from_uint8(np.zeros(shape, np.uint8))
-
-
-def test_unit_range() -> None:
-    assert unit_from_signed(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0.0, 0.5, 1.0]

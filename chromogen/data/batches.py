@@ -129,4 +129,4 @@ def _unchanged(batch: Any) -> Any:
 def _leave_signals_to_the_parent(worker: int) -> None:
     """Ctrl-C reaches every process of the terminal, but only the training process may decide to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

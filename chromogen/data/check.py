@@ -55,13 +55,14 @@ def check(root: Path | str, layout: str = "auto") -> CheckReport:
     Raises what `find_pairs` raises when the folder as a whole makes no sense (empty, no known layout).
     """
     table = find_pairs(root, layout)
-    splits = _splits_by_file(table)
+    splits = _uses_by_file(table)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         files = dict(zip(splits, pool.map(_look, splits), strict=True))
     problems = [
         *(f"{path} has no partner of the same name" for path in table.unpaired),
         *(facts.error for facts in files.values() if facts.error),
         *(sentence for pair in table.pairs for sentence in _unequal(pair, files)),
+        *_used_again(table.root, splits),
         *_duplicates(table.root, files, splits),
         *_parted_groups(table),
     ]
@@ -79,12 +80,16 @@ def _look(path: Path) -> FileFacts:
     return FileFacts(sha256, width, height, decoded.format, decoded.notes)
 
 
-def _splits_by_file(table: PairTable) -> dict[Path, str]:
-    """Every file of the table with its split; files without a partner count to none."""
-    splits = dict.fromkeys(table.unpaired, "")
-    splits.update((path, split) for split, path in table.unpaired_targets)
-    splits.update((path, pair.split) for pair in table.pairs for path in (pair.source, pair.target) if path)
-    return splits
+def _uses_by_file(table: PairTable) -> dict[Path, Counter[str]]:
+    """Every file of the table with the splits that use it, and how often; files without a partner count to none."""
+    uses = {path: Counter([""]) for path in table.unpaired}
+    for split, path in table.unpaired_targets:
+        uses.setdefault(path, Counter())[split] += 1
+    for pair in table.pairs:
+        for image in dict.fromkeys((pair.source, pair.target)):  # once where both are one file
+            if image:
+                uses.setdefault(image, Counter())[pair.split] += 1
+    return uses
 
 
 def _facts(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
@@ -146,15 +151,23 @@ def _unequal(pair: Pair, files: Mapping[Path, FileFacts]) -> Iterable[str]:
         yield f"{pair.source} is {sizes}; a pair has one size"
 
 
-def _duplicates(root: Path, files: Mapping[Path, FileFacts], splits: Mapping[Path, str]) -> Iterable[str]:
+def _used_again(root: Path, splits: Mapping[Path, Counter[str]]) -> Iterable[str]:
+    for path, uses in splits.items():
+        if uses.total() > 1:
+            leak = ": the splits leak" if len(uses) > 1 else ""
+            where = _counted((_split_name(split), count) for split, count in uses.items())
+            yield f"{_shown(path, root)} is used {uses.total()} times ({where}){leak}"
+
+
+def _duplicates(root: Path, files: Mapping[Path, FileFacts], splits: Mapping[Path, Counter[str]]) -> Iterable[str]:
     by_bytes: dict[str, list[Path]] = defaultdict(list)
     for path, facts in files.items():
         if facts.sha256:
             by_bytes[facts.sha256].append(path)
     for paths in by_bytes.values():
         if len(paths) > 1:
-            leak = ": the splits leak" if len({splits[path] for path in paths}) > 1 else ""
-            yield f"the same bytes in {', '.join(str(path.relative_to(root)) for path in paths)}{leak}"
+            leak = ": the splits leak" if len({split for path in paths for split in splits[path]}) > 1 else ""
+            yield f"the same bytes in {', '.join(_shown(path, root) for path in paths)}{leak}"
 
 
 def _parted_groups(table: PairTable) -> Iterable[str]:
@@ -166,6 +179,11 @@ def _parted_groups(table: PairTable) -> Iterable[str]:
     for group, splits in by_group.items():
         if len(splits) > 1:
             yield f"patient or slide {group!r} is in {' and '.join(sorted(splits))}: the splits leak"
+
+
+def _shown(path: Path, root: Path) -> str:
+    """`path` below `root`; a manifest may give it absolutely while `root` is relative."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _split_name(split: str) -> str:

@@ -119,9 +119,12 @@ def natural_order(path: Path) -> tuple[object, ...]:
 
 
 def list_images(folder: Path | str) -> list[Path]:
-    """Image files of `folder` in natural order, by their extension in any case; hidden files are not images."""
+    """Image files of `folder` in natural order, by their extension in any case; hidden files are not images.
+
+    A link that leads nowhere is among them, so that reading it fails rather than nobody missing it.
+    """
     found = [path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES and not is_clutter(path)]
-    return sorted((path for path in found if path.is_file()), key=natural_order)
+    return sorted((path for path in found if path.is_file() or not path.exists()), key=natural_order)
 
 
 def is_clutter(path: Path) -> bool:

@@ -11,7 +11,7 @@ Folder names may have any case. Hidden files, Thumbs.db and __MACOSX are passed 
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -226,26 +226,36 @@ def _read_manifest(root: Path) -> _Found | None:
     path = root / "manifest.csv" if root.is_dir() else root
     if not path.is_file():
         return None
+    lines = _csv_lines(path)
+    columns = [_COLUMNS.get(name, name) for name in (cell.strip().casefold() for cell in next(lines, (0, []))[1])]
+    if not {"he", "ihc"} <= set(columns):
+        if root.is_dir():
+            return None  # a table of another kind, as beside HE and IHC in the development set
+        raise ValueError(f"{path} has the columns {', '.join(columns) or '(none)'}; a manifest needs he and ihc")
+    found, names = _Found(), Counter[str]()
+    for number, cells in lines:
+        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
+        if any(row.values()):
+            name = _add_row(found, path.parent, row, where=f"{path}, line {number}")
+            names[name] += 1
+            if names[name] > 1:
+                raise ValueError(f"{path}, line {number}: {name!r} occurs twice; give every pair its own id")
+    return found
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of a CSV file line by line, each with its line number; the first line decides the separator."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file in UTF-8; give a folder, or a CSV manifest") from error
     header = text.partition("\n")[0]
     reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count))
-    columns = [_COLUMNS.get(name, name) for name in (cell.strip().casefold() for cell in next(reader, []))]
-    if not {"he", "ihc"} <= set(columns):
-        if root.is_dir():
-            return None  # a table of another kind, as beside HE and IHC in the development set
-        raise ValueError(f"{path} has the columns {', '.join(columns) or '(none)'}; a manifest needs he and ihc")
-    found, names = _Found(), Counter[str]()
-    for cells in reader:
-        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        if any(row.values()):
-            name = _add_row(found, path.parent, row, where=f"{path}, line {reader.line_num}")
-            names[name] += 1
-            if names[name] > 1:
-                raise ValueError(f"{path}, line {reader.line_num}: {name!r} occurs twice; give every pair its own id")
-    return found
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}; look for a quotation mark that is not closed") from error
 
 
 def _add_row(found: _Found, folder: Path, row: Mapping[str, str], where: str) -> str:

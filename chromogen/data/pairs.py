@@ -46,8 +46,15 @@ class FolderData(Draws):
     validation_share: float = 0.1  # of the groups, when the layout has no val split; 0 for no validation
     held_out: tuple[str, ...] = ()  # names that validate; they and what shares their patient or slide never train
     resize_px: int | None = None  # bring the shorter side to this before cutting; `mpp` stays that of the files
-    licence: str = ""
-    mpp: float | None = None  # um per pixel of the files
+    licence: str = ""  # "" takes what a manifest says
+    mpp: float | None = None  # um per pixel of the files; None takes what a manifest says
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resize_px is not None and self.resize_px < 1:
+            raise ValueError(f"data.resize_px is {self.resize_px}; it must be at least 1, or None to keep the files' size")
+        if self.mpp is not None and not 0 < self.mpp < float("inf"):
+            raise ValueError(f"data.mpp is {self.mpp}; write micrometres per pixel, such as 0.5, or None if it is not known")
 
     def open(self, split: Split, readers: int = 1) -> "FolderPairs":
         """The pairs that train or validate; `readers` processes share `cache_gib`.
@@ -65,8 +72,12 @@ class FolderData(Draws):
         if split == "train" and not pairs:
             raise ValueError(f"{self.root} leaves no pair to train on (a test split never trains); name a split train")
         targets = [path for name, path in table.unpaired_targets if name in (("train", "") if split == "train" else ("val",))]
-        for pair in pairs:
-            self._check_header(pair, check_crop=split == "train")
+        if split == "train" and not table.paired and not targets:
+            raise ValueError(f"{self.root} leaves no target to train on (a test split never trains); name a split train")
+        sizes = [(pair.source, _checked_size(pair)) for pair in pairs] + [(path, _size(path)) for path in targets]
+        if split == "train":
+            for path, size in sizes:
+                self._check_crop(path, *size)
         return FolderPairs(pairs, targets, self.resize_px, self.cache_gib / readers)
 
     def describe(self) -> str:
@@ -76,15 +87,20 @@ class FolderData(Draws):
         return f"{table.root.resolve().name} ({table.layout} layout): {len(train)} training and {len(val)} validation {kind}"
 
     def _divided(self, table: PairTable) -> tuple[list[Pair], list[Pair]]:
-        """Training and validation pairs: by name, else by the layout's own split, else a share of the groups."""
+        """Training and validation pairs: by the layout's own split, or by name, else a share of the groups."""
         pool = [pair for pair in table.pairs if pair.split in ("train", "")]
         given = [pair for pair in table.pairs if pair.split == "val"]
         if self.held_out:
-            by_name = {pair.name: pair for pair in pool + given}
+            if given:
+                raise ValueError(
+                    f"{self.root} has a val split of {len(given)} pairs, and held_out names others; "
+                    "leave data.held-out empty, or move the val split into train"
+                )
+            names = [pair.name for pair in pool]
             for name in self.held_out:
-                if stem_of(name) not in by_name and name not in by_name:
-                    raise ValueError(f"held_out {name!r} is not in {self.root} outside its test split; {_few(name, by_name)}")
-            held = [pair for name, pair in by_name.items() if name in {*self.held_out, *map(stem_of, self.held_out)}]
+                if stem_of(name) not in names and name not in names:
+                    raise ValueError(f"held_out {name!r} is not in {self.root} outside its test split; {_few(name, names)}")
+            held = [pair for pair in pool if pair.name in {*self.held_out, *map(stem_of, self.held_out)}]
             groups = {pair.group for pair in held}
             return [pair for pair in pool if pair.group not in groups], held
         if given or self.validation_share == 0 or not pool:
@@ -102,20 +118,35 @@ class FolderData(Draws):
             )
         return set(sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())[:count])
 
-    def _check_header(self, pair: Pair, check_crop: bool) -> None:
-        source = image_facts(pair.source)
-        width, height = source.width, source.height
-        if pair.side_by_side:
-            width = _half_width(width, pair.source)
-        elif pair.target is not None:
-            target = image_facts(pair.target)
-            _check_equal(pair, (width, height), (target.width, target.height))
+    def _check_crop(self, path: Path, width: int, height: int) -> None:
         shorter = self.resize_px or min(width, height)
-        if check_crop and self.crop_px is not None and shorter < self.crop_px:
+        if self.crop_px is not None and shorter < self.crop_px:
             raise ValueError(
-                f"{pair.source} is {width} x {height} px, smaller than crop_px {self.crop_px}; "
+                f"{path} is {width} x {height} px, smaller than crop_px {self.crop_px}; "
                 "lower data.crop-px, set data.resize-px, or take the image out"
             )
+
+    def stated_mpp(self) -> float | None:
+        """um per pixel of the images that train: `mpp`, else what their rows in the manifest agree on; scaled by `resize_px`.
+
+        None where they differ or do not say. Looks at the folder, and with `resize_px` at every header: ask once.
+        """
+        stated = set[float | None]()
+        for pair in self._divided(find_pairs(self.root, self.layout))[0]:
+            mpp = self.mpp or pair.mpp
+            if mpp and self.resize_px:
+                mpp = round(mpp * min(_checked_size(pair)) / self.resize_px, 6)
+            stated.add(mpp)
+        return stated.pop() if len(stated) == 1 else None
+
+    def stated_licence(self) -> str:
+        """The licence of the images that train: `licence`, else all that their rows in the manifest name; "" for none."""
+        if self.licence:
+            return self.licence
+        pairs = self._divided(find_pairs(self.root, self.layout))[0]
+        if not any(pair.licence for pair in pairs):
+            return ""
+        return "; ".join(sorted({pair.licence or "not stated for some images" for pair in pairs}))
 
 
 @dataclass(frozen=True)
@@ -128,6 +159,14 @@ class PhantomData(Draws):
     seed: int = 0
     crop_px: int | None = field(default=None, kw_only=True)  # whole phantoms
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train_pairs < 1 or self.validation_pairs < 0 or self.seed < 0:
+            raise ValueError(
+                f"data.train_pairs is {self.train_pairs}, data.validation_pairs {self.validation_pairs} and data.seed "
+                f"{self.seed}; at least 1 pair must train, and the others start at 0"
+            )
+
     @property
     def mpp(self) -> float:
         return self.phantom.mpp
@@ -135,6 +174,12 @@ class PhantomData(Draws):
     @property
     def licence(self) -> str:
         return "none needed: drawn by Chromogen, no patient's image"
+
+    def stated_mpp(self) -> float:
+        return self.mpp
+
+    def stated_licence(self) -> str:
+        return self.licence
 
     def open(self, split: Split, readers: int = 1) -> "PhantomPairs":
         """The pairs that train or validate, disjoint by seed; `readers` processes share `cache_gib`."""
@@ -248,6 +293,21 @@ def _bytes(images: list[Uint8Image]) -> int:
     return sum(image.nbytes for image in images)
 
 
+def _checked_size(pair: Pair) -> tuple[int, int]:
+    """Width and height of both images of a pair, from the headers; ValueError where they differ."""
+    width, height = _size(pair.source)
+    if pair.side_by_side:
+        return _half_width(width, pair.source), height
+    if pair.target is not None:
+        _check_equal(pair, (width, height), _size(pair.target))
+    return width, height
+
+
+def _size(path: Path) -> tuple[int, int]:
+    facts = image_facts(path)
+    return facts.width, facts.height
+
+
 def _half_width(width: int, path: Path) -> int:
     if width % 2:
         raise ValueError(f"{path} is {width} px wide, which does not halve; a side-by-side pair has an even width")
@@ -262,6 +322,6 @@ def _check_equal(pair: Pair, source: tuple[int, ...], target: tuple[int, ...]) -
         )
 
 
-def _few(name: str, names: dict[str, Pair]) -> str:
+def _few(name: str, names: Sequence[str]) -> str:
     """`nearest` for sets of thousands."""
-    return nearest(name, names) if len(names) <= 20 else f"it has {len(names)} names such as {next(iter(names))!r}"
+    return nearest(name, names) if len(names) <= 20 else f"it has {len(names)} names such as {names[0]!r}"

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int32
 
 from chromogen.color import H_DAB
+from chromogen.data.levels import LEVELS
 from chromogen.data.phantom_cells import Cells, divide, draw_nuclei, populate
 from chromogen.data.phantom_noise import Field, Grid, grain, noise
 from chromogen.data.phantom_scanner import H_E_ROSE, Scanner, Slide, scan, slide
@@ -18,8 +19,6 @@ from chromogen.data.phantom_section import displacement_px, present, shifted
 from chromogen.data.phantom_staining import Coats, coats, express, haematoxylin_dab, haematoxylin_eosin, membrane_dab, vacuoles
 from chromogen.data.phantom_tissue import Tissue, coarse_grid, lay_out
 from chromogen.tensors import Uint8Image
-
-LEVELS = ("0", "1+", "2+", "3+")
 
 
 @dataclass(frozen=True)

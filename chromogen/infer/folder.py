@@ -1,5 +1,6 @@
 """Stain a file or a folder: one PNG an image, and `translation.json`, which accounts for every file that was found."""
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from chromogen.config import to_fields
-from chromogen.data.images import decode_image, list_images
+from chromogen.data.images import SUFFIXES, decode_image, is_clutter, list_images
 from chromogen.files import write_json
-from chromogen.infer.provenance import describe, read_provenance, write_png
+from chromogen.infer.provenance import Record, describe, read_provenance, write_png
 from chromogen.infer.stainer import Stainer
 
 REPORT = "translation.json"
+COMPANIONS = (".csv", ".json", ".md", ".txt")  # what lies beside images and needs no mention
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # what would fail for every other file too
 
 Progress = Callable[[float, int, str], None]  # images done (with the tiles of this one as a fraction), images in all, name
 
@@ -32,7 +35,10 @@ class Stained:
 
 @dataclass(frozen=True)
 class Translation:
-    """One run of `translate_folder`, as `translation.json` holds it. It is complete when no source is missing from `files`."""
+    """One run of `translate_folder`, as `translation.json` holds it. It is complete when no source is missing from `files`.
+
+    `ignored` names the files of the folder that are of another kind, such as whole slides.
+    """
 
     source: str
     model: str
@@ -42,6 +48,7 @@ class Translation:
     device: str
     files: tuple[Stained, ...]
     complete: bool
+    ignored: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Stained, ...]:
@@ -53,9 +60,10 @@ def translate_folder(
 ) -> Translation:
     """Stain the image `source`, or every image of the folder `source`, into the folder `out`.
 
-    A file that cannot be stained is listed with the reason and the run goes on. An interrupted run leaves `translation.json`
-    with what was done; the same command then keeps what is there and does the rest. Raises ValueError when there is nothing to
-    stain or `out` is the source folder, and OSError, which stops the run, when the disk is full.
+    A file that cannot be stained, or whose stain cannot be written, is listed with the reason and the run goes on. An
+    interrupted run leaves `translation.json` with what was done; the same command then keeps what is there and does the rest.
+    Raises ValueError when there is nothing to stain or `out` is the source folder, and OSError, which stops the run, when the
+    disk is full or must not be written to.
     """
     paths = _sources(source, out)
     outputs = {path: out / output_name(path, stainer) for path in paths}
@@ -99,26 +107,62 @@ def _sources(source: Path, out: Path) -> list[Path]:
     raise ValueError(f"{source} holds no PNG, JPEG, TIFF or BMP image; subfolders are not searched")
 
 
+def _ignored(source: Path) -> tuple[str, ...]:
+    """Names of the files in the folder `source` that are passed over because of their kind."""
+    entries = sorted(source.iterdir()) if source.is_dir() else []
+    known = (*SUFFIXES, *COMPANIONS)
+    return tuple(
+        path.name for path in entries if path.suffix.lower() not in known and not path.is_dir() and not is_clutter(path)
+    )
+
+
 def _stained(
     stainer: Stainer, path: Path, output: Path, overwrite: bool, tiles_done: Callable[[int, int], None] | None
 ) -> Stained:
+    if path.is_symlink() and not path.exists():
+        return Stained(
+            path.name, None, "failed", f"{path} is a link to a file that is not there; restore it or remove the link"
+        )
     try:
         decoded = decode_image(path)
     except (ValueError, OSError) as error:
         return Stained(path.name, None, "failed", str(error))
     record = describe(stainer, decoded.pixels)
-    if output.exists() and not overwrite:
-        with suppress(ValueError):
-            if read_provenance(output) == record:
-                return Stained(path.name, output.name, "kept", None, decoded.notes)
-        reason = f"{output} exists and was not made from these pixels by this model; add --overwrite to replace it"
-        return Stained(path.name, None, "failed", reason, decoded.notes)
     try:
-        fake = stainer(decoded.pixels, tiles_done)
+        if output.exists() and not overwrite:
+            difference = _difference(output, record)
+            if not difference:
+                return Stained(path.name, output.name, "kept", None, decoded.notes)
+            reason = f"{output} exists and was {difference}; add --overwrite to replace it"
+            return Stained(path.name, None, "failed", reason, decoded.notes)
+        write_png(output, stainer(decoded.pixels, tiles_done), record)
     except ValueError as error:
         return Stained(path.name, None, "failed", str(error), decoded.notes)
-    write_png(output, fake, record)
+    except OSError as error:
+        if error.errno in HOPELESS:
+            raise
+        reason = f"{output} cannot be written ({error.strerror or error}); rename the source, or move what lies there"
+        return Stained(path.name, None, "failed", reason, decoded.notes)
     return Stained(path.name, output.name, "ok", None, decoded.notes)
+
+
+def _difference(output: Path, record: Record) -> str:
+    """How the stain at `output` was made otherwise than `record` says, in words; empty where it was not."""
+    try:
+        found = read_provenance(output)
+    except ValueError:
+        return "not made by chromogen"
+    words = {
+        "SourceSHA256": "from other pixels",
+        "ModelSHA256": f"by another model ({found.get('Model')})",
+        "Precision": f"in {found.get('Precision')} instead of {record['Precision']}",
+        "Software": f"with {found.get('Software')} instead of {record['Software']}",
+    }
+    differing = [key for key in {**record, **found} if found.get(key) != record.get(key)]
+    if not differing:
+        return ""
+    said = [text for key, text in words.items() if key in differing] or [f"with another {key}" for key in differing]
+    return f"made {', '.join(said)}"
 
 
 def _within(progress: Progress | None, index: int, total: int, name: str) -> Callable[[int, int], None] | None:
@@ -139,4 +183,5 @@ def _translation(stainer: Stainer, source: Path, done: list[Stained], complete: 
         str(prepared.device),
         tuple(done),
         complete,
+        _ignored(source),
     )

@@ -15,8 +15,9 @@ from chromogen.tensors import SignedImages, Uint8Image, Uint8Images, signed_from
 class Stainer:
     """Turns uint8 H&E arrays into uint8 virtual stains of the same size.
 
-    Sides up to `tile_px` are translated in one piece. `batch_size` tiles go through the network together; it changes the
-    speed, and the image by at most one grey level where a value lies between two.
+    Sides up to `tile_px` are translated in one piece; with a method that needs the whole image (instance norm), every image
+    is, up to 4096 x 4096 pixels, and a larger one is a ValueError. `batch_size` tiles go through the network together; it
+    changes the speed, and the image by at most one grey level where a value lies between two.
     """
 
     model: Model

@@ -20,6 +20,7 @@ from chromogen.tensors import SignedImages, Uint8Image, Uint8Images, uint8_from_
 
 RAMP_PX = 32
 SMALLEST_PX = 64  # smaller images are reflected up to this: networks that halve and pad cannot take a handful of pixels
+WHOLE_PIXELS = 4096 * 4096  # the most that goes through a network in one piece; 64 channels of it are 4 GB in float32
 STRIP_PX = 64  # finished rows become uint8 in strips, which keeps the temporary copies small
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
@@ -51,8 +52,17 @@ class Grid:
 def plan(height: int, width: int, tiling: Tiling, tile_px: int) -> Grid:
     """Lay tiles over an image; sides of at most `tile_px` pixels take one tile, larger ones several of equal size.
 
-    `tile_px` is raised to what the method's context needs and rounded up to its multiple.
+    `tile_px` is raised to what the method's context needs and rounded up to its multiple. A method that needs the whole image
+    gets it in one tile, whatever `tile_px` says; above WHOLE_PIXELS that is a ValueError.
     """
+    if tiling.whole_image:
+        if height * width > WHOLE_PIXELS:
+            raise ValueError(
+                f"the image has {width} x {height} pixels, and this model, which normalises by the statistics of the whole "
+                f"image, takes at most {WHOLE_PIXELS} in one piece; cut the image into smaller ones, each to be normalised by "
+                "itself, or take a model trained with batch norm"
+            )
+        tile_px = max(height, width)
     tile_height, rows = _spans(height, tiling, tile_px)
     tile_width, columns = _spans(width, tiling, tile_px)
     return Grid(tile_height, tile_width, rows, columns)

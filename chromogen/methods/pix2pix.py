@@ -17,7 +17,7 @@ from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
 from chromogen.method import Optimizer, Player, Schedule, Tiling, Update
-from chromogen.nets.blocks import Norm, start_small
+from chromogen.nets.blocks import Norm, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
 from chromogen.tensors import Batch, SignedImages
@@ -45,23 +45,21 @@ class Pix2pix:
         if not 1 <= self.discriminator_layers <= 8:
             raise ValueError(f"pix2pix: discriminator_layers is 1-8, got {self.discriminator_layers}")
 
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"pix2pix: dropout is a probability below 1, got {self.dropout}")
+
     @property
     def translators(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property
     def tiling(self) -> Tiling:
-        return Tiling(multiple_px=2**self.depth, context_px=2 ** (self.depth - 1))
+        return Tiling(multiple_px=2**self.depth, context_px=2 ** (self.depth - 1), whole_image=self.norm == "instance")
 
     def networks(self) -> nn.ModuleDict:
-        return nn.ModuleDict(
-            {
-                "generator": start_small(UNetGenerator(self.width, self.depth, self.norm, self.dropout)),
-                "discriminator": start_small(
-                    PatchDiscriminator(6, self.discriminator_width, self.discriminator_layers, self.norm)
-                ),
-            }
-        )
+        generator = UNetGenerator(self.width, self.depth, self.norm, self.dropout)
+        discriminator = PatchDiscriminator(6, self.discriminator_width, self.discriminator_layers, self.norm)
+        return nn.ModuleDict({"generator": started(generator, self.norm), "discriminator": started(discriminator, self.norm)})
 
     def players(self) -> dict[str, Player]:
         return {name: Player((name,), self.optimizer, self.schedule) for name in ("discriminator", "generator")}

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,8 +41,27 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-def start_small(network: nn.Module, spread: float = 0.02) -> nn.Module:
-    """Draw weights from N(0, spread), batch-norm gains from N(1, spread), biases 0, as pix2pix does; return `network`."""
+def started(network: nn.Module, norm: Norm) -> nn.Module:
+    """Draw the first weights and return `network`: as pix2pix does, or so that the signal keeps its size without norms.
+
+    With norms: weights from N(0, 0.02), batch-norm gains from N(1, 0.02), biases 0. Without: He et al. (ICCV 2015) weights,
+    and residual branches that begin at a tenth of their size, because nothing else holds their sum.
+    """
+    if norm != "none":
+        return _start_small(network, 0.02)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, ResidualBlock):
+                next(conv for conv in reversed(module.body) if isinstance(conv, nn.Conv2d)).weight.mul_(0.1)
+    return network
+
+
+def _start_small(network: nn.Module, spread: float) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, spread)

@@ -10,7 +10,7 @@ from chromogen.report.figures import agreement
 from chromogen.report.gallery import View, evenly, image_row
 from chromogen.report.markup import Content, Html, tag
 from chromogen.report.scoring import number
-from chromogen.report.section import Section, counted, found_path, notice, origin, read_record
+from chromogen.report.section import Section, counted, found_path, inside, notice, origin, read_record
 from chromogen.report.verdict import verdicts
 
 CONTROLS = {"constant": "Flat mean colour", "source": "H&E, not translated", "blurred_target": "Real IHC, blurred"}
@@ -109,7 +109,8 @@ def _staining(metrics: dict[str, Any], images: Sequence[dict[str, str]]) -> Html
     sentences = [f"Mean DAB is the {measured['dab'].removeprefix('mean ')}, averaged over the image."]
     if ours["pairs"]:
         sentences.append(
-            f"It should rise from 0 to 3+. Of {counted(ours['pairs'], 'pair')} of classes, {ours['violations']} stand in the "
+            "Averaged over the whole patch, stroma included; it is not a HER2 score. Over many patches it tends to rise from 0 "
+            f"to 3+. Of {counted(ours['pairs'], 'pair')} of classes, {ours['violations']} stand in the "
             f"wrong order in the virtual images and {real['violations']} in the real ones."
         )
     sentences.append(
@@ -136,7 +137,7 @@ def _rows(metrics: dict[str, Any], images: Sequence[dict[str, str]], folder: Pat
         image, views = scored[rank], []
         for role, stain in stains.items():
             root, file = folders[role], image[f"{role}_file"]
-            views.append(View(stain, root / file if root and file else None, f"no {role} image was given"))
+            views.append(View(stain, inside(root, file) if root and file else None, f"no {role} image was given"))
         marks = [f"HER2 {image['level']}"] if image["level"] else []
         if len(scored) > 1:
             marks += ["lowest PSNR"] * (rank == 0) + ["highest PSNR"] * (rank == len(scored) - 1)

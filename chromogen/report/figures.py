@@ -11,6 +11,7 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 320, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 18, 34
 DRAWN_POINTS = 240  # more than the chart has pixels to tell apart
+LARGEST = 1e300  # beyond it, differences and sums of a few points may be infinite
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,11 @@ class Axes:
 
 
 def curve(points: Points, across: str, heading: str) -> Html:
-    """One quantity over one axis, with its last value in the caption. Points that are not finite are not drawn, but counted."""
-    finite = [point for point in points if math.isfinite(point[1])]
+    """One quantity over one axis, with its last value in the caption.
+
+    Points that are not finite, or above LARGEST, are not drawn, but counted.
+    """
+    finite = [point for point in points if all(abs(value) < LARGEST for value in point)]
     lost = f", {len(points) - len(finite)} values not finite" if len(finite) < len(points) else ""
     if not finite:
         return tag("figure", tag("figcaption", tag("b", heading), " no finite value"), class_="chart")

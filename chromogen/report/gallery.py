@@ -24,7 +24,8 @@ class View:
 def image_row(name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]], views: Sequence[View]) -> Html:
     """One row: a heading with marks and numbers, the images whole, and below them the same detail of each at full size.
 
-    The detail lies where the last readable image has most structure. An image that cannot be read leaves its reason.
+    The detail lies where the last readable image has most structure; an image of another size shows none, because the same
+    place in it is not the same tissue. An image that cannot be read leaves its reason.
     """
     read = [_read(view) for view in views]
     images = [image for image in read if not isinstance(image, str)]
@@ -35,7 +36,7 @@ def image_row(name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]],
             figures.append(tag("figure", tag("p", image, class_="absent"), tag("figcaption", view.stain)))
             continue
         parts = [_img(overview(image), f"{view.stain} of {name}")]
-        if corner is not None:
+        if corner is not None and image.shape == images[-1].shape:
             parts.append(_img(detail(image, corner), f"{view.stain} of {name}, a detail at full size", "detail"))
         figures.append(tag("figure", parts, tag("figcaption", view.stain)))
     heading = [tag("h4", name), (tag("span", mark, class_="mark") for mark in marks)]

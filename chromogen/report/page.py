@@ -3,6 +3,7 @@
 No script and nothing from the network: the page can be mailed, printed and opened in ten years.
 """
 
+import csv
 from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import version
@@ -14,6 +15,8 @@ from chromogen.report.markup import Content, Html, tag
 from chromogen.report.section import Section, found_path, notice, read_record
 from chromogen.report.stained import stained_section
 from chromogen.report.training import training_section
+
+FOREIGN = (TypeError, AttributeError, IndexError, OverflowError, csv.Error)  # what files of another make lead to
 
 BANNER = "Research use only. Not for diagnosis. A virtual stain is a model's prediction, not a measurement of HER2."
 
@@ -55,6 +58,8 @@ def _sections(folder: Path) -> tuple[list[Section], list[tuple[str, str]]]:
                 made.append(section(place, name))
             except KeyError as error:
                 unread.append((name, f"was not written by this version of chromogen: {error} is missing"))
+            except FOREIGN as error:
+                unread.append((name, f"was not written by chromogen: {error}"))
             except (ValueError, OSError) as error:
                 unread.append((name, str(error)))
     return made, unread
@@ -64,7 +69,7 @@ def _predictions_of(evaluation: Path) -> Path | None:
     """The folder that an evaluation scored; None where its metrics.json cannot be read, which its section will say."""
     try:
         return found_path(read_record(evaluation / "metrics.json")["prediction"], evaluation)
-    except (ValueError, OSError, KeyError):
+    except (ValueError, OSError, KeyError, *FOREIGN):
         return None
 
 

@@ -14,9 +14,12 @@ QUALITY = 85
 
 
 def data_uri(image: Uint8Image) -> str:
-    """The image as a JPEG inside a URI; colour at full resolution, because the stain is the message."""
+    """The image as a JPEG inside a URI; colour at full resolution, because the stain is the message.
+
+    Not optimised: Pillow then wants the whole file in a buffer of a byte a pixel, which noise does not fit into.
+    """
     handle = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(handle, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(handle, "JPEG", quality=QUALITY, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(handle.getvalue()).decode("ascii")
 
 

@@ -38,7 +38,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """A JSON object from a file that a command left; ValueError where it is damaged or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter from thousands of nested brackets
         raise ValueError(f"{path} is not readable JSON ({error}); make it again") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds no JSON object; it was not written by chromogen")
@@ -50,6 +50,13 @@ def found_path(given: str, beside: Path) -> Path:
     last = Path(given).name
     candidates = [Path(given), beside / given, beside / last, beside.parent / last]
     return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file `name` in `folder`. ValueError unless it is a plain name: a record must not bring in files from elsewhere."""
+    if Path(name).name != name or name in ("", ".."):
+        raise ValueError(f"{name!r} is not the plain name of a file in {folder}; the record was not written by chromogen")
+    return folder / name
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chromogen.report.gallery import View, evenly, image_row
 from chromogen.report.markup import tag
-from chromogen.report.section import Section, counted, found_path, notice, origin, read_record
+from chromogen.report.section import Section, counted, found_path, inside, notice, origin, read_record
 
 
 def stained_section(folder: Path, name: str) -> Section:
@@ -19,12 +19,9 @@ def stained_section(folder: Path, name: str) -> Section:
     sources = given.parent if given.is_file() else given
     rows = []
     for rank in evenly(len(made)):
-        source, output = Path(made[rank]["source"]), Path(made[rank]["output"])
-        views = [
-            View("H&E", found_path(str(sources / source), sources)),
-            View("virtual IHC", found_path(str(folder / output), folder)),
-        ]
-        rows.append(image_row(source.name, [], [], views))
+        source, output = made[rank]["source"], made[rank]["output"]
+        views = [View("H&E", inside(sources, source)), View("virtual IHC", inside(folder, output))]
+        rows.append(image_row(source, [], [], views))
     summary = f"{counted(len(made), 'image')} stained by {record['model']}, unscored: no real IHC was compared."
     left_out = len(made) - len(rows)
     body = [

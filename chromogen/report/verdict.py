@@ -1,5 +1,6 @@
 """What the numbers of a `metrics.json` say, in plain words: how the predictions stand beside each control."""
 
+import math
 from typing import Any
 
 from chromogen.report.scoring import number
@@ -14,6 +15,12 @@ def verdicts(metrics: dict[str, Any]) -> list[str]:
         if control["scored"] == 0:
             lines.append(f"Not compared with {control['meaning']}: {'; '.join(control.get('missing_because', ['no image']))}.")
             continue
+        if not _comparable(control):
+            lines.append(
+                f"Not comparable with {control['meaning']}: its mean PSNR is infinite, because a target of one uniform colour, "
+                "or a copy of a target, equals it."
+            )
+            continue
         wins = {measure: ours[measure] > theirs[measure] for measure in ours}
         beaten += [name] if all(wins.values()) else []
         lines.append(_sentence(wins, ours, theirs, control, metrics["complete"]))
@@ -22,7 +29,7 @@ def verdicts(metrics: dict[str, Any]) -> list[str]:
 
 def _sum(metrics: dict[str, Any], beaten: list[str]) -> str:
     overall, controls = metrics["overall"], metrics["controls"]
-    compared = [name for name, control in controls.items() if control["scored"]]
+    compared = [name for name, control in controls.items() if _comparable(control)]
     count = f"{metrics['expected']} image" + ("" if metrics["expected"] == 1 else "s")
     text = f"On {count} the predictions score {number(overall['psnr'], 2)} dB PSNR and {number(overall['ssim'], 3)} SSIM"
     if not metrics["complete"]:
@@ -30,6 +37,8 @@ def _sum(metrics: dict[str, Any], beaten: list[str]) -> str:
             f" over the {metrics['scored']} that could be scored, {number(overall['psnr_failures_as_zero'], 2)} dB and "
             f"{number(overall['ssim_failures_as_zero'], 3)} with failures as zero"
         )
+    if not compared:
+        return f"{text}. No control can be compared with them."
     if len(beaten) == len(compared):
         return f"{text}. They beat all {len(compared)} controls on both measures."
     if not beaten:
@@ -51,6 +60,10 @@ def _sentence(
     images = f"higher PSNR on {better['psnr']} of {of} images, higher SSIM on {better['ssim']}"
     basis = "" if complete else "with failures as zero, "
     return f"{opening} {control['meaning']}: {basis}{gap}; {images}."
+
+
+def _comparable(control: dict[str, Any]) -> bool:
+    return bool(control["scored"]) and math.isfinite(_value(control["psnr"]))
 
 
 def _value(value: float | str | None) -> float:

@@ -25,7 +25,7 @@ class Logbook:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_after(folder / "log.jsonl", step)
         self._lines = (folder / "log.jsonl").open("a", encoding="utf-8")
-        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._console = console
         self._progress = Progress(
             TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
@@ -56,7 +56,7 @@ class Logbook:
             self.say(f"step {step} of {self._steps}, {rate:.2f} steps/s, about {left / 60:.0f} min left")
 
     def say(self, sentence: str) -> None:
-        self._progress.console.print(sentence, highlight=False, soft_wrap=True)
+        self._progress.console.print(sentence, soft_wrap=True)
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """One line of log.jsonl and one point on each TensorBoard curve."""
@@ -67,9 +67,11 @@ class Logbook:
         total = sum(value for key, value in values.items() if key.startswith("generator/"))
         self._progress.update(self._task, note=f"generator {total:.2f}" if total else "")
 
-    def picture(self, step: int, rows: Sequence[Sequence[Uint8Image]]) -> None:
+    def picture(self, step: int, pictures: Sequence[Sequence[Uint8Image]]) -> None:
         """A grid of images, one row a list, as samples/step_000100.png."""
-        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+        rows = [np.concatenate(list(row), axis=1) for row in pictures]
+        widest = max(row.shape[1] for row in rows)
+        grid = np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0))) for row in rows], axis=0)
         with written_whole(self.folder / "samples" / f"step_{step:06d}.png") as partial:
             Image.fromarray(grid).save(partial, format="PNG")
         self._curves.add_image("samples", grid, step, dataformats="HWC")

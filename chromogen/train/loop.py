@@ -1,7 +1,6 @@
 """The only training loop: any method, one process or many, killed and resumed without a trace."""
 
 import copy
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from chromogen.checkpoint import SUFFIX, Card, fit_or_explain, load_model, save_model
+from chromogen.config import from_fields, to_fields
 from chromogen.data.batches import train_batches
 from chromogen.devices import bf16_is_fast
 from chromogen.files import write_json
@@ -47,12 +47,13 @@ def train(run: Run, out: Path, resume: bool = False, device: str = "auto", comma
     stops being finite (what was saved before stays), OSError when the disk is full.
     """
     with started(device) as processes:
-        console = Console(stderr=True, quiet=quiet or not processes.first)
+        console = Console(stderr=True, quiet=quiet or not processes.first, markup=False, highlight=False)
         _check_folder(out, resume)
-        training = Training(run, out, processes, console)
-        if resume:
-            training.resume()
+        processes.wait()  # all have looked before one writes
+        training = Training(run, out, processes, console, resume)
         if processes.first:
+            for leftover in out.glob(".*.partial-*"):  # of a process that was killed while it wrote
+                leftover.unlink()
             write_json(out / "run.json", {"command": command, **run.fields()})
         return training.go()
 
@@ -60,15 +61,15 @@ def train(run: Run, out: Path, resume: bool = False, device: str = "auto", comma
 class Training:
     """One training in one process."""
 
-    def __init__(self, run: Run, out: Path, processes: Processes, console: Console) -> None:
+    def __init__(self, run: Run, out: Path, processes: Processes, console: Console, resume: bool = False) -> None:
         self.run, self.loop, self.out, self.processes, self.console = run, run.loop, out, processes, console
         rule(self.loop.select)
+        _check_sizes(run)
         self.validation = run.data.open("val")
         self.players = run.method.players()
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if run.start_from:
-            _begin_with(run.start_from, nets)
+        self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
         average = _translators(run, nets) if self.loop.ema else None
         self.state = State(nets.train(), make_optimizers(self.players, nets), average)
         self.bf16 = self.loop.precision == "bf16" or (self.loop.precision == "auto" and bf16_is_fast(processes.device))
@@ -76,8 +77,10 @@ class Training:
         self.every = {"log": self.loop.log_every, "validate": self.loop.validate_every, "save": self.loop.save_every}
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
         self.since = time.monotonic()
+        if resume:
+            self._resume()
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         header, tensors = saving.read(self.out / STATE)
         changed = _differences(header["run"], self.run.fields())
         if changed:
@@ -86,12 +89,13 @@ class Training:
                 "resume it unchanged, or start anew with another --out"
             )
         saving.restore(self.state, self.out / STATE, header, tensors, self.processes)
+        self.ancestor = from_fields(Card, header["ancestor"]) if header["ancestor"] else None
         saving.continue_random(self.state, self.processes)
         self.console.print(f"resuming at step {self.state.step} of {self.loop.steps}")
 
     def go(self) -> Outcome:
         """Take the steps that remain; log, validate and save when due; stop when asked to."""
-        self.console.print(f"{self.run.data.describe()}; {self._how()}", highlight=False, soft_wrap=True)
+        self.console.print(f"{self.run.data.describe()}; {self._how()}", soft_wrap=True)
         with _stop_signal() as stopped, logbook(self) as log:
             for step in self.steps(log):
                 last = step == self.loop.steps
@@ -162,21 +166,32 @@ class Training:
                     mean.copy_(followed[key])
 
     def write_log(self, log: Logbook | None) -> None:
-        """Write the mean of the terms since the last time; stop if one was not finite, before anything is saved."""
-        first, names = self.pending[0][0], list(self.pending[0][1])
-        table = torch.stack([torch.stack([terms[name].float() for name in names]) for _, terms in self.pending]).cpu()
-        self.pending.clear()
-        if self.processes.any(not bool(torch.isfinite(table).all())):
-            row, column = next(iter(torch.nonzero(~torch.isfinite(table)).tolist()), (0, 0))
+        """Write the mean of each term since the last time; stop if a term or a weight is not finite, before anything is saved.
+
+        A loss is computed before the update that may spoil the weights, so the weights are looked at too.
+        """
+        names = list(dict.fromkeys(name for _, terms in self.pending for name in terms))
+        values = {name: [(step, terms[name]) for step, terms in self.pending if name in terms] for name in names}
+        numbers = {name: torch.stack([value.float() for _, value in found]).cpu() for name, found in values.items()}
+        spoilt = [
+            f"{name} was {number.item()} at step {step}"
+            for name, found in values.items()
+            for (step, _), number in zip(found, numbers[name], strict=True)
+            if not bool(torch.isfinite(number))
+        ]
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.state.nets.parameters()):
+            spoilt.append(f"a weight is not finite after step {self.state.step}")
+        if self.processes.any(bool(spoilt)):
             raise FloatingPointError(
-                f"{names[column]} was {table[row, column].item()} at step {first + row}. The last good state and models "
+                f"{spoilt[0] if spoilt else 'another process met a value that is not finite'}. The last good state and models "
                 f"are in {self.out}; try a smaller learning rate, or --loop.precision fp32, with another --out"
             )
-        if log:
-            seconds = (time.monotonic() - self.since) / len(table)
+        if log and self.pending:
+            seconds = (time.monotonic() - self.since) / len(self.pending)
             rates = {f"rate/{name}": o.param_groups[0]["lr"] for name, o in self.state.optimizers.items()}
-            means = dict(zip(names, table.mean(dim=0).tolist(), strict=True))
+            means = {name: float(series.mean()) for name, series in numbers.items()}
             log.record(self.state.step, {**means, **rates, "seconds_per_step": seconds})
+        self.pending.clear()
         self.since = time.monotonic()
 
     def _validate(self, log: Logbook | None) -> None:
@@ -184,37 +199,43 @@ class Training:
         if log and len(self.validation):
             loop, method = self.loop, self.run.method
             nets = self.state.translating()
-            scores, rows = validate(
-                method, nets, self.validation, loop.validation_images, loop.validation_px, self.processes.device
-            )
-            log.record(self.state.step, {f"validation/{key}": value for key, value in scores.items()})
-            log.picture(self.state.step, rows)
-            value = rule(loop.select)({**scores, "step": float(self.state.step)})
-            told = ", ".join(f"{key} {number:.3f}" for key, number in scores.items())
-            log.say(f"step {self.state.step}: validation {told}")
-            if self.state.best is None or (math.isfinite(value) and value > self.state.best):
-                self.state.best = value
-                save_model(self.out / f"best{SUFFIX}", method, nets, self._card(scores))
+            device = self.processes.device
+            scores, rows = validate(method, nets, self.validation, loop.validation_images, loop.validation_px, device)
+            if scores:
+                log.record(self.state.step, {f"validation/{key}": value for key, value in scores.items()})
+                log.picture(self.state.step, rows)
+                log.say(f"step {self.state.step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+                self._keep_best(scores)
         self.since = time.monotonic()
 
+    def _keep_best(self, scores: dict[str, float]) -> None:
+        value = rule(self.loop.select)({**scores, "step": float(self.state.step)})
+        if self.state.best is None or value > self.state.best:
+            self.state.best = value
+            save_model(self.out / f"best{SUFFIX}", self.run.method, self.state.translating(), self._card(scores))
+
     def _save(self) -> None:
-        saving.save(self.state, self.out / STATE, self.processes, self.run.fields())
+        ancestor = to_fields(self.ancestor) if self.ancestor else None
+        saving.save(self.state, self.out / STATE, self.processes, {"run": self.run.fields(), "ancestor": ancestor})
         if self.processes.first:
             nets = self.state.translating()
             save_model(self.out / f"last{SUFFIX}", self.run.method, nets, self._card({}))
-            if not len(self.validation):
+            if self.state.best is None and (self.state.step == self.loop.steps or not len(self.validation)):
                 save_model(self.out / f"best{SUFFIX}", self.run.method, nets, self._card({}))
 
     def _card(self, scores: dict[str, float]) -> Card:
-        data = self.run.data
-        measured = {"on": f"{len(self.validation)} validation pairs while training", **scores} if scores else {}
+        """What the model is made of, with what the model it started from was made of."""
+        data, loop, before = self.run.data, self.loop, self.ancestor
+        count = min(loop.validation_images, len(self.validation))
+        on = f"{count} validation pairs, centre crops of at most {loop.validation_px} px, while training"
+        licence = data.licence or "not stated"
         return Card(
             title=self.run.title,
             mpp=data.mpp,
-            data=data.describe(),
-            data_licence=data.licence,
+            data=f"{before.data}; then {data.describe()}" if before else data.describe(),
+            data_licence=f"{before.data_licence}; then {licence}" if before else licence,
             step=self.state.step,
-            scores=measured,
+            scores={"on": on, **scores} if scores else {},
         )
 
 
@@ -251,19 +272,33 @@ def _translators(run: Run, nets: nn.ModuleDict) -> nn.ModuleDict:
     return average.eval().requires_grad_(False)
 
 
-def _begin_with(name_or_path: str, nets: nn.ModuleDict) -> None:
-    """Copy a trained model's weights into the networks of the same name; ValueError when their shapes differ."""
+def _begin_with(name_or_path: str, nets: nn.ModuleDict) -> Card:
+    """Copy a trained model's weights into the networks of the same name; its card. ValueError when shapes differ."""
     model = load_model(name_or_path)
     for name, trained in model.nets.items():
         fit_or_explain(nets[name], trained.state_dict(), Path(name_or_path))
         nets[name].load_state_dict(trained.state_dict())
+    return model.card
 
 
 def _check_folder(out: Path, resume: bool) -> None:
     if resume and not (out / STATE).is_file():
         raise ValueError(f"{out} holds no saved state to resume; leave out --resume to start, or check --out")
-    if not resume and (out / "run.json").exists():
+    if not resume and (out / STATE).exists():
         raise ValueError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
+
+
+def _check_sizes(run: Run) -> None:
+    """ValueError when the method cannot take the crops of training or validation, before the first step."""
+    multiple = run.method.tiling.multiple_px
+    if run.data.crop_px is not None and run.data.crop_px % multiple:
+        raise ValueError(f"data.crop_px is {run.data.crop_px}; this method takes multiples of {multiple} px")
+    if run.loop.validation_px < multiple:
+        raise ValueError(f"loop.validation_px is {run.loop.validation_px}; this method takes {multiple} px at least")
+
+
+# These decide how fast and how talkative a run is, and where its files lie, not what it learns.
+_FREE_TO_CHANGE = {"loop.workers", "loop.log_every", "data.cache_gib", "data.root", "start_from"}
 
 
 def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
@@ -273,4 +308,4 @@ def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
         return [
             name for key in keys for name in _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else key)
         ]
-    return [] if saved == wanted else [where]
+    return [] if saved == wanted or where in _FREE_TO_CHANGE else [where]

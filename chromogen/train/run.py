@@ -4,7 +4,8 @@ import dataclasses
 import importlib.util
 import inspect
 import json
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +39,16 @@ class Loop:
     select: str = "balanced"  # the rule that picks best.safetensors; see chromogen.train.validation.RULES
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "save_every", "validate_every", "validation_px"):
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "log_every",
+            "save_every",
+            "validate_every",
+            "validation_images",
+            "validation_px",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
         if not 0.0 <= self.ema < 1.0:
@@ -62,7 +72,7 @@ class Run:
 
 def load_recipe(name: str) -> Run:
     """The Run of `recipes/bci.py:pyramid_pix2pix`: a Python file, a colon, a function in it that needs no arguments."""
-    file, _, function = name.partition(":")
+    file, _, function = name.rpartition(":")  # from the right: a Windows path has a colon of its own
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"no recipe file {file!r}; write e.g. recipes/bci.py:pyramid_pix2pix")
@@ -71,7 +81,7 @@ def load_recipe(name: str) -> Run:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     public = (item for item in inspect.getmembers(module, inspect.isfunction) if not item[0].startswith("_"))
-    recipes = {key: value for key, value in public if value.__module__ == path.stem}
+    recipes = {key: value for key, value in public if value.__module__ == path.stem and not _needs_arguments(value)}
     if function not in recipes:
         raise ValueError(f"{file} has no recipe {function!r}; {nearest(function, recipes)}")
     run = recipes[function]()
@@ -80,11 +90,15 @@ def load_recipe(name: str) -> Run:
     return run
 
 
+def _needs_arguments(function: Callable[..., Any]) -> bool:
+    return any(parameter.default is parameter.empty for parameter in inspect.signature(function).parameters.values())
+
+
 def changed_from_flags(run: Run, flags: Sequence[str], program: str) -> Run:
     """The run with fields changed as on a command line: `--method.weight-l1 50 --loop.steps 1000`. `--help` lists them all."""
-    shape = dataclasses.make_dataclass(
-        "Run", [(f.name, type(getattr(run, f.name)), getattr(run, f.name)) for f in dataclasses.fields(run)], frozen=True
-    )
+    concrete = {name: type(getattr(run, name)) for name in ("method", "data")}  # flags of this method, not of all
+    hints = typing.get_type_hints(Run) | concrete
+    shape = dataclasses.make_dataclass("Run", [(f.name, hints[f.name]) for f in dataclasses.fields(run)], frozen=True)
     default = shape(**{f.name: getattr(run, f.name) for f in dataclasses.fields(run)})
     changed = tyro.cli(shape, default=default, args=list(flags), prog=program, description="Fields of this recipe's run.")
     return Run(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Run)})

@@ -54,9 +54,10 @@ def train_step(
                 break
             seen |= _backward(update, optimizers, share)
             for player in update:
-                if len(batches) > 1:
-                    _add_held(held, (place, player), _parameters(optimizers[player]))
-                if number == len(batches):
+                _add_held(held.get((place, player), []), _parameters(optimizers[player]))
+                if number < len(batches):
+                    held[place, player] = [_gradient(p).clone() for p in _parameters(optimizers[player])]
+                else:
                     average(p.grad for p in _parameters(optimizers[player]) if p.grad is not None)
             if number == len(batches):
                 for player in update:
@@ -76,11 +77,14 @@ def _backward(update: Update, optimizers: Mapping[str, Optimizer], share: float)
     return {f"{player}/{term}": loss.detach() for player, losses in update.items() for term, loss in losses.items()}
 
 
-def _add_held(held: dict[tuple[int, str], list[Tensor]], key: tuple[int, str], parameters: list[Tensor]) -> None:
-    """Add what earlier micro-batches left at the same yield to the gradients, and hold the sum for the next."""
-    for parameter, before in zip(parameters, held.get(key, []), strict=False):
-        parameter.grad = before if parameter.grad is None else parameter.grad + before
-    held[key] = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+def _add_held(held: list[Tensor], parameters: list[Tensor]) -> None:
+    """Add what earlier micro-batches left at the same yield to the gradients."""
+    for parameter, before in zip(parameters, held, strict=False):
+        parameter.grad = _gradient(parameter) + before
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -84,6 +84,39 @@ def test_manifest_with_a_missing_file_and_a_parted_patient(tmp_path: Path) -> No
     assert {"resolution in um/px: 0.25, 0.5", "licences: CC0"} <= set(report.notes)
 
 
+def test_a_file_that_trains_and_tests_is_a_leak(tmp_path: Path) -> None:
+    for k, name in enumerate(("ha", "ia", "hb", "ib")):
+        write(tmp_path / f"{name}.png", k)
+    rows = [
+        "he,ihc,split,id",
+        "ha.png,ia.png,train,1",
+        "ha.png,ia.png,test,2",
+        "hb.png,ib.png,train,3",
+        "hb.png,ia.png,train,4",
+    ]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    assert check(tmp_path).problems == (
+        "ha.png is used 2 times (train x1, test x1): the splits leak",
+        "ia.png is used 3 times (train x2, test x1): the splits leak",
+        "hb.png is used 2 times (train x2)",
+    )
+
+
+def test_a_copy_of_a_file_of_two_splits_is_a_leak(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / f"{name}.png", 0)
+    (tmp_path / "manifest.csv").write_text("he,ihc,split,id\na.png,b.png,test,1\na.png,b.png,train,2\nc.png,c.png,train,3")
+    assert check(tmp_path).problems[-1] == "the same bytes in a.png, b.png, c.png: the splits leak"
+
+
+def test_absolute_paths_and_a_relative_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("set/a.png"), 0)
+    write(Path("set/b.png"), 0)
+    Path("set/manifest.csv").write_text(f"he,ihc\n{tmp_path}/set/a.png,b.png\n")
+    assert check("set").problems == (f"the same bytes in {tmp_path}/set/a.png, b.png",)
+
+
 def test_unpaired_sets_and_odd_side_by_side(tmp_path: Path) -> None:
     write(tmp_path / "cut/trainA/x.png", 0)
     write(tmp_path / "cut/trainB/y.png", 1)

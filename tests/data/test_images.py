@@ -282,6 +282,14 @@ def test_listing_is_natural_and_passes_over_clutter(tmp_path: Path) -> None:
     assert [path.name for path in list_images(tmp_path)] == ["1.jpeg", "2.jpg", "10.PNG", "a1.TIFF", "A2.bmp"]
 
 
+def test_a_link_to_nothing_is_listed_and_fails_when_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "b.png").mkdir()
+    (path,) = list_images(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"a\.png"):
+        read_image(path)
+
+
 @given(st.lists(st.integers(0, 10**6), unique=True, max_size=8))
 def test_numbers_in_names_sort_by_value(tmp_path_factory: pytest.TempPathFactory, numbers: list[int]) -> None:
     folder = tmp_path_factory.mktemp("numbers")

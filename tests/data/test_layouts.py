@@ -167,6 +167,12 @@ def test_faulty_manifests(tmp_path: Path, row: str, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
+def test_a_field_without_end(tmp_path: Path) -> None:
+    write_manifest(tmp_path, 'he,ihc\na.png,b.png\n"' + "x" * 140_000)
+    with pytest.raises(ValueError, match=r"manifest\.csv, line 3: field larger than field limit .*quotation mark"):
+        find_pairs(tmp_path)
+
+
 def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     touch(tmp_path, "secret.png")

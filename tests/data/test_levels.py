@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chromogen.data import phantom
 from chromogen.data.levels import LEVELS, level_from_name, level_from_text, name_without_level
 
 
@@ -45,3 +46,7 @@ def test_texts(text: str, level: int) -> None:
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a HER2 level; write one of 0, 1\+, 2\+, 3\+"):
         level_from_text(text)
+
+
+def test_there_is_one_list_of_levels() -> None:
+    assert phantom.LEVELS is LEVELS

@@ -127,6 +127,89 @@ def test_images_smaller_than_the_crop(tmp_path: Path) -> None:
     assert len(replace(data, validation_share=0.5).open("val")) == 1  # whole images: no crop to fit
 
 
+def test_unpaired_targets_smaller_than_the_crop_or_missing(tmp_path: Path) -> None:
+    write(tmp_path / "trainA/a.png", 0, 32, 32)
+    write(tmp_path / "trainB/b.png", 1, 20, 40)
+    data = FolderData(tmp_path, crop_px=32, validation_share=0, unpaired=True)
+    with pytest.raises(ValueError, match=r"b\.png is 40 x 20 px, smaller than crop_px 32"):
+        data.open("train")
+    assert replace(data, crop_px=20).open("train").target_count == 1
+    (tmp_path / "trainB/c.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(FileNotFoundError, match=r"c\.png"):
+        replace(data, crop_px=20).open("train")
+    (tmp_path / "trainB").rename(tmp_path / "testB")
+    with pytest.raises(ValueError, match="leaves no target to train on"):
+        data.open("train")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "sentence"),
+    [
+        (FolderData, {"resize_px": 0}, "data.resize_px is 0; it must be at least 1"),
+        (FolderData, {"mpp": -0.5}, "data.mpp is -0.5; write micrometres per pixel"),
+        (FolderData, {"crop_px": 0}, "data.crop_px is 0"),
+        (PhantomData, {"train_pairs": 0}, "data.train_pairs is 0.*at least 1 pair must train"),
+        (PhantomData, {"validation_pairs": -1}, "data.validation_pairs -1"),
+        (PhantomData, {"seed": -1}, "data.seed -1"),
+        (PhantomData, {"crop_px": 0}, "data.crop_px is 0"),
+    ],
+)
+def test_impossible_fields(kind: type, fields: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        kind(**({"root": Path("BCI")} if kind is FolderData else {}), **fields)
+
+
+def stated(tmp_path: Path, rows: list[str], **fields: object) -> tuple[float | None, str]:
+    (tmp_path / "manifest.csv").write_text("\n".join(["he,ihc,split,mpp,licence", *rows]))
+    data = FolderData(tmp_path, validation_share=0, **fields)  # type: ignore[arg-type]
+    return data.stated_mpp(), data.stated_licence()
+
+
+def test_what_the_manifest_states_of_the_images_that_train(tmp_path: Path) -> None:
+    for k, name in enumerate("abc"):
+        write(tmp_path / f"{name}.png", k, 16, 24)
+    rows = ["a.png,a.png,train,0.46,CC0", "b.png,b.png,train,0.46,CC0", "c.png,c.png,test,0.25,secret"]
+    assert stated(tmp_path, rows) == (0.46, "CC0")
+    assert stated(tmp_path, rows, mpp=0.5, licence="mine") == (0.5, "mine")
+    assert stated(tmp_path, [*rows[:1], "b.png,b.png,train,0.5,CC-BY-4.0"]) == (None, "CC-BY-4.0; CC0")
+    assert stated(tmp_path, [*rows[:1], "b.png,b.png,train,,"]) == (None, "CC0; not stated for some images")
+    assert stated(tmp_path, ["a.png,a.png,train,,"]) == (None, "")
+    without = FolderData(bci(tmp_path / "set", 2), validation_share=0)
+    assert (without.stated_mpp(), without.stated_licence()) == (None, "")
+
+
+def test_resizing_scales_the_stated_resolution(tmp_path: Path) -> None:
+    """16 px brought to 8 px: a pixel is twice as large."""
+    for k, name in enumerate("ab"):
+        write(tmp_path / f"{name}.png", k, 16, 24)
+    rows = ["a.png,a.png,train,0.46,", "b.png,b.png,train,0.46,"]
+    assert stated(tmp_path, rows, resize_px=8)[0] == pytest.approx(0.92)
+    assert stated(tmp_path, rows, resize_px=8, mpp=0.5)[0] == pytest.approx(1.0)
+    write(tmp_path / "b.png", 1, 32, 32)
+    assert stated(tmp_path, rows, resize_px=8)[0] is None
+    assert stated(tmp_path, [rows[0], "b.png,b.png,train,0.23,"], resize_px=8)[0] == pytest.approx(0.92)
+
+
+def test_phantoms_state_what_they_are() -> None:
+    data = PhantomData(Phantom(mpp=0.3))
+    assert data.stated_mpp() == 0.3 and data.stated_licence() == data.licence
+
+
+def test_every_pair_of_a_held_out_name_is_held_out(tmp_path: Path) -> None:
+    bci(tmp_path, 3)
+    bci(tmp_path, 3, "train")
+    data = FolderData(tmp_path, crop_px=8, held_out=("00001_train_1+",))
+    assert data.open("val").names == ("00001_train_1+",) * 2
+    assert sorted(data.open("train").names) == sorted(["00000_train_0", "00002_train_2+"] * 2)
+
+
+def test_held_out_beside_a_val_split_is_refused(tmp_path: Path) -> None:
+    bci(tmp_path, 3, "train")
+    bci(tmp_path, 2, "val")
+    with pytest.raises(ValueError, match="has a val split of 2 pairs, and held_out names others"):
+        FolderData(tmp_path, crop_px=8, held_out=("00001_train_1+",)).open("train")
+
+
 def test_a_corrupt_file_is_named_when_it_is_read(tmp_path: Path) -> None:
     path = bci(tmp_path, 3) / "IHC/00002_train_2+.png"
     path.write_bytes(path.read_bytes()[:200])

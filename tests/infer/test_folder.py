@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+import chromogen
 from chromogen.infer.folder import output_name, translate_folder
 from chromogen.infer.provenance import pixels_sha256, read_provenance
 
@@ -131,6 +132,73 @@ def test_other_outputs_are_not_overwritten_unless_asked(slides, tmp_path, stain,
     translation = translate_folder(stain, slides, out, overwrite=True)
     assert [file.status for file in translation.files] == ["ok"] * 3
     assert size(out / "photo.virtual-her2.png") == (30, 40)
+
+
+def test_a_refused_overwrite_says_what_differs(slides, tmp_path, stain, stainer_of, conv_net, he):
+    def refusal(stainer):
+        (file,) = translate_folder(stainer, slides / "2.png", tmp_path / "out").failed
+        return file.reason.removeprefix(str(tmp_path / "out" / "2.virtual-her2.png"))
+
+    translate_folder(stain, slides / "2.png", tmp_path / "out")
+    precise = refusal(stainer_of(conv_net(), precision="bf16"))
+    assert precise == " exists and was made in fp32 instead of bf16; add --overwrite to replace it"
+    other = replace(stain, model=replace(stain.model, sha256="1" * 64, name="net-7"))
+    assert refusal(other) == " exists and was made by another model (tiny); add --overwrite to replace it"
+    free = replace(stain, model=replace(stain.model, card=replace(stain.model.card, data_licence="CC-BY-4.0")))
+    assert refusal(free) == " exists and was made with another DataLicence; add --overwrite to replace it"
+    Image.fromarray(he(40, 30, 9)).save(slides / "2.png")
+    assert refusal(stain) == " exists and was made from other pixels; add --overwrite to replace it"
+    assert " from other pixels, by another model (tiny); " in refusal(other)
+    Image.fromarray(he(8, 8)).save(tmp_path / "out" / "2.virtual-her2.png")
+    assert refusal(stain) == " exists and was not made by chromogen; add --overwrite to replace it"
+
+
+def test_an_older_version_is_what_differs(slides, tmp_path, stain, monkeypatch):
+    translate_folder(stain, slides / "2.png", tmp_path / "out")
+    old = chromogen.__version__
+    monkeypatch.setattr(chromogen, "__version__", "99.0")
+    (file,) = translate_folder(stain, slides / "2.png", tmp_path / "out").failed
+    assert f"was made with chromogen {old} instead of chromogen 99.0; add --overwrite" in file.reason
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(slides, tmp_path, stain, he, overwrite):
+    long = "x" * 236 + ".png"
+    Image.fromarray(he(20, 20)).save(slides / long)
+    blocked = tmp_path / "out" / "2.virtual-her2.png"
+    blocked.mkdir(parents=True)
+    translation = translate_folder(stain, slides, tmp_path / "out", overwrite=overwrite)
+    assert translation.complete and [file.status for file in translation.files] == ["failed", "ok", "ok", "failed"]
+    directory, name = translation.failed
+    assert directory.reason.startswith(f"{blocked} cannot be written (Is a directory)")
+    assert name.source == long and "File name too long" in name.reason and str(tmp_path / "out") in name.reason
+    assert not list((tmp_path / "out").glob(".*"))  # no remains of what was begun
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_what_would_fail_for_every_file_stops_the_run(slides, tmp_path, stain, monkeypatch, number):
+    def refuse(self, target, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(OSError, match=r"2\.virtual-her2\.png"):
+        translate_folder(stain, slides, tmp_path / "out")
+
+
+def test_nothing_in_the_folder_is_passed_over_in_silence(slides, tmp_path, stain):
+    (slides / "1.png").symlink_to(tmp_path / "gone.png")
+    (slides / "subfolder").mkdir()
+    for name in ("slide.svs", "scan.ndpi", "README", ".hidden", "Thumbs.db", "notes.txt", "manifest.CSV", "a.json", "b.md"):
+        (slides / name).touch()
+    translation = translate_folder(stain, slides, tmp_path / "out")
+    (broken,) = translation.failed
+    assert (broken.source, broken.reason) == (
+        "1.png",
+        f"{slides / '1.png'} is a link to a file that is not there; restore it or remove the link",
+    )
+    assert translation.ignored == ("README", "scan.ndpi", "slide.svs")
+    assert report(tmp_path / "out")["ignored"] == ["README", "scan.ndpi", "slide.svs"]
+    assert translate_folder(stain, slides / "2.png", tmp_path / "one").ignored == ()
 
 
 def test_two_sources_of_one_name_do_not_overwrite_each_other(slides, tmp_path, stain, he):

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 from chromogen.checkpoint import Card, save_model
+from chromogen.infer import tiles
 from chromogen.infer.stainer import load
 from chromogen.methods.pix2pix import Pix2pix
 from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
@@ -96,6 +97,30 @@ def test_tile_and_batch_size_start_at_one(stainer_of):
     for fields in ({"tile_px": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="start at 1"):
             stainer_of(nn.Identity(), **fields)
+
+
+@pytest.mark.parametrize(
+    "method", [PyramidPix2pix(width=4, blocks=1, norm="instance"), Pix2pix(width=4, depth=4, norm="instance")], ids=TINY
+)
+def test_instance_norm_sees_the_whole_image_whatever_the_tiles(method, tmp_path, he, monkeypatch):
+    """Tile by tile, each tile would be normalised by its own mean and spread."""
+    torch.manual_seed(0)
+    nets = method.networks()
+    for weights in nets["generator"].parameters():
+        weights.data.mul_(5)  # fresh weights give an image that is almost flat
+    save_model(tmp_path / "model.safetensors", method, nets, Card())
+    image = he(300, 420)
+    image[:, 200:] //= 3
+    whole, tiled = (load(tmp_path / "model.safetensors", "cpu", "fp32", tile_px)(image) for tile_px in (1024, 96))
+    assert whole.std() > 3
+    np.testing.assert_array_equal(whole, tiled)
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 300 * 420 - 1)
+    with pytest.raises(ValueError, match="420 x 300 pixels.*statistics of the whole image.*cut the image into smaller"):
+        load(tmp_path / "model.safetensors", "cpu")(image)
+
+
+def test_batch_norm_is_tiled():
+    assert not any(method.tiling.whole_image for method in TINY.values())
 
 
 @pytest.mark.gpu

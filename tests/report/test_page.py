@@ -112,6 +112,7 @@ def test_the_page_says_what_the_files_say(demo: Path) -> None:
         "lowest PSNR",
         "highest PSNR",
         "Better than the source image itself",
+        "stroma included; it is not a HER2 score. Over many patches it tends to rise from 0 to 3+. Of ",
         metrics["command"],
         "1 image stained by her2-demo, unscored",
         "b.png : b.png is empty",
@@ -159,6 +160,82 @@ def test_what_cannot_be_read_is_said(demo: Path) -> None:
     assert "was not written by this version of chromogen: 'overall' is missing" in text
     assert "run.json is not readable JSON" in text
     assert "cannot be shown: " in text and "No such file" in text
+
+
+def changed(path: Path, **fields: object) -> None:
+    write(path, json.loads(path.read_text(encoding="utf-8")) | fields)
+
+
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("scores/metrics.json", {"controls": []}),
+        ("scores/metrics.json", {"prediction": 5}),
+        ("scores/metrics.json", {"overall": None}),
+        ("stained/translation.json", {"files": [{"source": "a.png", "output": None, "status": "ok"}]}),
+        ("stained/translation.json", {"files": 3}),
+        ("run/run.json", {"loop": []}),
+        ("run/run.json", {"versions": [1]}),
+    ],
+)
+def test_one_foreign_file_costs_its_own_section_only(demo: Path, file: str, fields: dict[str, object]) -> None:
+    changed(demo / file, **fields)
+    write_report(demo, demo / "report.html", "x")
+    text = Reader(demo / "report.html").text
+    assert f"Could not be shown (1) {file.partition('/')[0]} : was not written by chromogen: " in text
+    assert len(re.findall(r"Scores: scores|Stained, unscored: stained|Training: run", text)) >= 4  # of two whole sections
+
+
+def test_nested_brackets_and_endless_cells_cost_their_own_section_only(demo: Path) -> None:
+    (demo / "run" / "run.json").write_text("[" * 100_000, encoding="utf-8")
+    with (demo / "scores" / "per_image.csv").open("a", encoding="utf-8") as handle:
+        handle.write("x" * 140_000)
+    write_report(demo, demo / "report.html", "x")
+    text = Reader(demo / "report.html").text
+    assert "Could not be shown (2)" in text and "run.json is not readable JSON" in text and "field larger than" in text
+
+
+def test_huge_values_in_a_log_are_counted_not_drawn(demo: Path) -> None:
+    lines = [json.dumps({"step": step, "loss": value}) for step, value in ((1, 1e308), (2, -1e308), (3, 0.5), (4, 0.25))]
+    (demo / "run" / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    write_report(demo, demo / "report.html", "x")
+    text = Reader(demo / "report.html").text
+    assert "loss 0.5 → 0.25, 2 values not finite" in text and "Could not be shown" not in text
+
+
+def test_a_source_of_another_size_has_no_detail(folders: Any, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (700, 900, 3), dtype=np.uint8)
+    image[:500, :880] = 240  # so that the structure, and the detail, lie at the lower right
+    for path in (*folders.prediction.iterdir(), *folders.target.iterdir()):
+        folders.save(path, image)
+    write_scores(score_folder(folders.prediction, folders.target, folders.source), tmp_path / "demo" / "scores")
+    write_report(tmp_path / "demo", tmp_path / "report.html", "x")
+    page = Reader(tmp_path / "report.html")
+    assert "Could not be shown" not in page.text
+    details = [image["alt"] for image in page.all("img") if "detail" in image["alt"]]
+    assert len(details) == 4 * 2 and not any("H&E" in alt for alt in details)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "{outside}/secret.png", "deep/../../secret.png", "..", ""])
+def test_a_record_cannot_bring_in_an_image_from_elsewhere(demo: Path, folders: Any, tmp_path: Path, name: str) -> None:
+    name = name.format(outside=tmp_path)
+    folders.save(tmp_path / "secret.png", np.full((8, 8, 3), 7, dtype=np.uint8))
+    (demo / "stained" / "deep").mkdir()
+    record = json.loads((demo / "stained" / "translation.json").read_text(encoding="utf-8"))
+    for role in ("source", "output"):
+        files = [{"source": "a.png", "output": "a.virtual-her2.png", "status": "ok", role: name}]
+        write(demo / "stained" / "translation.json", record | {"files": files})
+        write_report(demo, demo / "report.html", "x")
+        text = Reader(demo / "report.html").text
+        assert f"stained : {name!r} is not the plain name of a file in" in text
+
+
+def test_a_table_cannot_bring_in_an_image_from_elsewhere(demo: Path, folders: Any, tmp_path: Path) -> None:
+    folders.save(tmp_path / "secret.png", np.full((8, 8, 3), 7, dtype=np.uint8))
+    table = demo / "scores" / "per_image.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",00003_test_3+.png,", ",../secret.png,"), encoding="utf-8")
+    write_report(demo, demo / "report.html", "x")
+    assert "scores : '../secret.png' is not the plain name of a file in" in Reader(demo / "report.html").text
 
 
 def test_moved_images_are_found_beside_the_scores(demo: Path, folders: Any) -> None:

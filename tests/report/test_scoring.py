@@ -231,3 +231,19 @@ def test_failures_weigh_in_the_verdict(folders: Any) -> None:
     assert "over the 1 that could be scored" in said[0] and "with failures as zero" in said[0]
     assert said[1].startswith("Better in SSIM only than one flat colour")
     assert "with failures as zero" in said[1] and "higher PSNR on 1 of 4 images" in said[1]
+
+
+def test_a_uniform_target_is_not_comparable(folders: Any) -> None:
+    """One flat colour equals it: an infinite PSNR, which says nothing of the prediction."""
+    folders.save(folders.target / f"{NAMES[0]}.png", np.full((40, 40, 3), 230, dtype=np.uint8))
+    said = verdicts(scored(folders).metrics)
+    assert not any("inf" in line.replace("infinite", "") or "\N{INFINITY}" in line for line in said)
+    assert said[1] == (
+        "Not comparable with one flat colour, the mean of the real image: its mean PSNR is infinite, because a target of one "
+        "uniform colour, or a copy of a target, equals it."
+    )
+    assert said[2].startswith("Better than the source image itself")
+    assert said[0].endswith("They beat all 1 controls on both measures.")
+    for name in NAMES:
+        shutil.copy(folders.target / f"{NAMES[0]}.png", folders.source / f"{name}.png")
+    assert verdicts(scored(folders).metrics)[0].endswith("No control can be compared with them.")
