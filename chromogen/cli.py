@@ -1,11 +1,14 @@
 """The command `chromogen`. Exit codes: 0 fine, 1 some items failed (they are listed), 2 usage, 130 interrupted (resumable)."""
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
+import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +18,13 @@ import chromogen
 from chromogen import checkpoint, methods
 from chromogen.data.phantom import Phantom
 
+ABOUT = """One kind of tissue image from another. Research use only; not for diagnosis.
+
+To train: chromogen train RECIPE --out RUN. To look at a data set or draw phantoms: chromogen data."""
+TRAIN_HELP = (
+    "chromogen train recipes/bci.py:pyramid_pix2pix --out RUN trains; --resume continues; --device picks cpu or cuda; --show "
+    "prints the resolved run; chromogen train RECIPE --help lists every field that can be changed"
+)
 FINE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 out_console = Console(markup=False, highlight=False)  # names of files are not markup
@@ -35,11 +45,16 @@ def main(words: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         return _fail(f"there is no {error.filename}" if error.filename else str(error), USAGE)
     except OSError as error:
-        return _fail(str(error.args[1] if len(error.args) > 1 else error), SOME_FAILED)
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", SOME_FAILED)
+    except torch.OutOfMemoryError:
+        return _fail(
+            "the GPU's memory is full; lower loop.batch-size or data.crop-px, or --tile-px when translating", SOME_FAILED
+        )
     except FloatingPointError as error:
         return _fail(str(error), SOME_FAILED)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues", INTERRUPTED)
+        return _fail("interrupted; the same command continues (a training: with --resume)", INTERRUPTED)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -49,25 +64,25 @@ def _dispatch(words: list[str]) -> int:
     if words[:1] == ["train"]:
         return train(words[1:])
     if words[:1] == ["data"]:
-        return _subcommands(DATA_COMMANDS, "chromogen data", words[1:])
-    return _subcommands(COMMANDS, "chromogen", words)
+        return _subcommands(DATA_COMMANDS, "chromogen data", words[1:], "Look at data, or make some.")
+    return _subcommands(COMMANDS, "chromogen", words, ABOUT)
 
 
-def _subcommands(commands: dict[str, Callable[..., int]], program: str, words: list[str]) -> int:
+def _subcommands(commands: dict[str, Callable[..., int]], program: str, words: list[str], about: str) -> int:
     config = (tyro.conf.OmitArgPrefixes,)
     code: int = tyro.extras.subcommand_cli_from_dict(
-        commands, prog=program, args=words or ["--help"], description=chromogen.__doc__, config=config
+        commands, prog=program, args=words or ["--help"], description=about, config=config
     )
     return code
 
 
 def train(words: list[str]) -> int:
     """Train the run of a recipe: `chromogen train recipes/bci.py:pyramid_pix2pix --out RUN [--resume] [--any.field VALUE]`."""
+    if words in (["-h"], ["--help"]):
+        out_console.print(TRAIN_HELP)
+        return FINE
     if not words or words[0].startswith("-"):
-        raise ValueError(
-            "say which recipe: chromogen train recipes/bci.py:pyramid_pix2pix --out RUN; "
-            "add --show to see the resolved run, --help for every field"
-        )
+        raise ValueError(f"say which recipe. {TRAIN_HELP}")
     from chromogen.train.loop import train as train_run
     from chromogen.train.run import changed_from_flags, load_recipe, shown
 
@@ -82,13 +97,15 @@ def train(words: list[str]) -> int:
     out = own.get("--out", own.get("-o"))
     if out is None:
         raise ValueError("say where the run goes: --out RUN")
-    command = " ".join(["chromogen train", *words])
+    command = shlex.join(["chromogen", "train", *words])
     outcome = train_run(run, Path(out), resume="--resume" in own, device=own.get("--device", "auto"), command=command)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
     if outcome.interrupted:
         again = command if "--resume" in own else f"{command} --resume"
-        return _fail(f"stopped after step {outcome.step}, saved; continue with: {again}", INTERRUPTED)
+        return _fail(f"stopped after step {outcome.step}, saved; continue with: {again}" if first else "", INTERRUPTED)
     told = f"done: {out}/best.safetensors; look at {out}/samples, or: chromogen report {out} -o report.html"
-    err_console.print(told, soft_wrap=True)
+    if first:
+        err_console.print(told, soft_wrap=True)
     return FINE
 
 
@@ -113,7 +130,7 @@ def translate(
         model: A shipped model's name (see `chromogen models`), a .safetensors file or a run folder.
         device: auto, cpu, cuda or cuda:N.
         precision: auto takes bf16 where it is fast and changes a probe by less than one grey level on average.
-        tile_px: Larger images are cut into overlapping tiles of this size.
+        tile_px: Larger images are cut into overlapping tiles of this size, unless the model needs the whole image.
         batch_size: Tiles translated together.
         overwrite: Replace results that another model or another image left there.
     """
@@ -133,6 +150,8 @@ def translate(
         done = translate_folder(stainer, sources[0], output, advance, overwrite)
     for file in done.failed:
         err_console.print(f"failed: {file.source}: {file.reason}", style="red", soft_wrap=True)
+    if done.ignored:
+        err_console.print(f"not images that are read here: {', '.join(done.ignored)}", soft_wrap=True)
     good = len(done.files) - len(done.failed)
     err_console.print(f"{good} of {len(done.files)} images are in {output}")
     return SOME_FAILED if done.failed else FINE
@@ -280,10 +299,11 @@ def _progress(label: str) -> Iterator["_Advance"]:
 
 
 def _fail(sentence: str, code: int) -> int:
+    if not sentence:
+        return code
     err_console.print(
         f"chromogen: {sentence}",
         style="red" if code != INTERRUPTED else "yellow",
         soft_wrap=True,
-        markup=False,
     )
     return code

@@ -95,8 +95,9 @@ def background(image: Uint8Image) -> Float[np.ndarray, "3"]:
     """Colour of empty glass in unit RGB, estimated from one uint8 image.
 
     Glass is the brightest nearly grey matter in view: the per-channel 99th percentile of the pixels brighter than 0.5 whose
-    channels differ by less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all would put a veil of
-    DAB over blank glass. Tissue without any grey pixel (under 0.1 % of the image) falls back on the 99.9th percentile of all.
+    channels differ by less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all
+    would put a veil of DAB over blank glass. Tissue without any grey pixel (under 0.1 % of the image) falls back on the 99.9th
+    percentile of all.
     """
     pixels = image.reshape(-1, 3)
     step = max(1, len(pixels) // 250_000)  # every megapixel answers alike; a quarter of one is enough

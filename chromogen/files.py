@@ -17,7 +17,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     without write permission becomes an OSError whose message says what to do.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name[-32:]}")  # never longer than a long name was
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()

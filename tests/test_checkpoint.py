@@ -109,12 +109,40 @@ def test_foreign_newer_and_altered_files_each_have_their_sentence(model_file: Pa
         ({"fields": {"width": 10**9}}, "widths are 1-512"),
         ({"fields": {"blocks": 10**9}}, "blocks 0-32"),
         ({"card": {"mpp": "half"}}, "card does not read"),
+        ({"fields": {"width": 2, "dropout": 7.0}}, "dropout is a probability"),
+        ({"fields": {"weight_l1": 10**400}}, "do not fit"),
         ({"kind": "training state"}, "holds a training state, not a model"),
+        ({"value_range": "unit"}, "range 'unit'; this chromogen computes in 'signed'"),
+        ({"format": True}, "no format number"),
+        ({"format": -5}, "no format number"),
     ]:
         model_file.write_bytes(original)
         changed_header(model_file, **changes)
         with pytest.raises(ValueError, match=sentence):
             load_model(model_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda weight: weight * float("nan"), "weights that are not finite"),
+        (lambda weight: weight.to(torch.int64), "expected .*float32.*, found .*int64"),
+        (lambda weight: weight.to(torch.complex64), "found .*complex64"),
+        (lambda weight: weight[:1], "do not fit the networks"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(model_file: Path, change: Any, sentence: str) -> None:
+    header, tensors = read_tensors(model_file)
+    tensors["generator.0.weight"] = change(tensors["generator.0.weight"])
+    save_file(tensors, model_file, {"chromogen": json.dumps(header)})
+    with pytest.raises(ValueError, match=sentence):
+        load_model(model_file)
+
+
+def test_a_header_nested_without_end_is_refused(model_file: Path) -> None:
+    save_file(read_tensors(model_file)[1], model_file, {"chromogen": "[" * 100_000 + "]" * 100_000})
+    with pytest.raises(ValueError, match="not written by chromogen"):
+        load_model(model_file)
 
 
 def test_a_header_cannot_claim_more_than_the_file_holds(tmp_path: Path) -> None:

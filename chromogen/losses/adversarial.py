@@ -18,5 +18,8 @@ def cross_entropy(logits: Tensor, real: bool) -> Scalar:
 
 
 def least_squares(logits: Tensor, real: bool) -> Scalar:
-    """Mean (D(x) - 1)^2 for real, D(x)^2 for made (Mao et al., ICCV 2017, equation 9 with a=0, b=c=1; the factors 1/2 are left to the weights)."""
+    """Mean (D(x) - 1)^2 for real, D(x)^2 for made (Mao et al., ICCV 2017, equation 9 with a=0, b=c=1).
+
+    Its factors 1/2 are left to the weights.
+    """
     return (logits.float() - float(real)).square().mean()

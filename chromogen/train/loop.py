@@ -52,7 +52,7 @@ def train(run: Run, out: Path, resume: bool = False, device: str = "auto", comma
         processes.wait()  # all have looked before one writes
         training = Training(run, out, processes, console, resume)
         if processes.first:
-            for leftover in out.glob(".*.partial-*"):  # of a process that was killed while it wrote
+            for leftover in out.glob(".partial-*"):  # of a process that was killed while it wrote
                 leftover.unlink()
             write_json(out / "run.json", {"command": command, **run.fields()})
         return training.go()
@@ -228,10 +228,10 @@ class Training:
         data, loop, before = self.run.data, self.loop, self.ancestor
         count = min(loop.validation_images, len(self.validation))
         on = f"{count} validation pairs, centre crops of at most {loop.validation_px} px, while training"
-        licence = data.licence or "not stated"
+        licence = data.stated_licence() or "not stated"
         return Card(
             title=self.run.title,
-            mpp=data.mpp,
+            mpp=data.stated_mpp(),
             data=f"{before.data}; then {data.describe()}" if before else data.describe(),
             data_licence=f"{before.data_licence}; then {licence}" if before else licence,
             step=self.state.step,

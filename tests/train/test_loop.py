@@ -9,8 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from chromogen.checkpoint import file_sha256, load_model, read_tensors
@@ -18,6 +22,7 @@ from chromogen.data.pairs import PhantomData
 from chromogen.data.phantom import Phantom
 from chromogen.methods import pyramid_pix2pix
 from chromogen.train import loop as looping
+from chromogen.train.logbook import Logbook
 from chromogen.train.loop import train
 from chromogen.train.run import Loop, Run, changed_from_flags, load_recipe
 
@@ -50,7 +55,12 @@ def hashes(out: Path) -> dict[str, str]:
 
 def command(*words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", *words], text=True, stderr=subprocess.PIPE, env={**os.environ, **environment}, cwd=REPOSITORY
+        [sys.executable, "-m", *words],
+        text=True,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        cwd=REPOSITORY,
+        start_new_session=True,
     )
 
 
@@ -124,6 +134,8 @@ def test_sigterm_saves_and_exits_130(tmp_path: Path) -> None:
         f"{recipe}:small",
         "--loop.steps",
         "100000",
+        "--loop.workers",
+        "1",
         "--device",
         "cpu",
         "--out",
@@ -133,9 +145,9 @@ def test_sigterm_saves_and_exits_130(tmp_path: Path) -> None:
     while not (tmp_path / "run" / "state.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as torchrun, SLURM and systemd do: the loader's workers hear it too
     code, err = finished(process)
-    assert code == 130
+    assert code == 130, err
     assert "--resume" in err and "saved" in err
 
 
@@ -147,7 +159,7 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
     one = command("chromogen", "train", f"{recipe}:small", "--out", str(tmp_path / "one"), *same)
     assert finished(one)[0] == 0
     two = command(
-        "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617", "-m",
+        "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m",
         "chromogen", "train", f"{recipe}:small", "--out", str(tmp_path / "two"), *same, "--loop.batch-size", "1",
     )  # fmt: skip
     code, err = finished(two)
@@ -155,12 +167,11 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
     a, b = (read_tensors(tmp_path / name / "last.safetensors")[1] for name in ("one", "two"))
     assert a.keys() == b.keys()
     for key in a:
-        assert torch.allclose(a[key], b[key], atol=2e-4), key
+        assert torch.allclose(a[key], b[key], atol=1e-3), key
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
-    train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=4)), tmp_path / "good", quiet=True)
-    steps = []
+    steps: list[int] = []
 
     class Spoilt(type(METHOD)):  # type: ignore[misc]
         __module__ = "chromogen.methods.pyramid_pix2pix"
@@ -177,6 +188,84 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     assert all(bool(torch.isfinite(p).all()) for p in load_model(tmp_path / "bad" / "last.safetensors").nets.parameters())
 
 
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    """A loss is computed before the update that spoils the weights: the last update before a save needs a look of its own."""
+    real_step, calls = looping.train_step, []
+
+    def spoiling(method: object, nets: nn.ModuleDict, *rest: object) -> object:
+        calls.append(1)
+        terms = real_step(method, nets, *rest)  # type: ignore[arg-type]
+        if len(calls) == 4:
+            next(nets.parameters()).data.fill_(float("nan"))
+        return terms
+
+    looping.train_step = spoiling  # type: ignore[assignment]
+    try:
+        with pytest.raises(FloatingPointError, match="a weight is not finite after step 4"):
+            train(RUN, tmp_path / "run", quiet=True)
+    finally:
+        looping.train_step = real_step
+    assert read_tensors(tmp_path / "run" / "state.safetensors")[0]["step"] == 2
+
+
+def test_a_run_that_died_before_its_first_save_can_be_started_again(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    (out / ".partial-1-state.safetensors").write_text("left by a kill")
+    assert train(RUN, out, quiet=True).step == 6
+    assert not list(out.glob(".*"))
+
+
+def test_sizes_that_a_method_cannot_take_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    crop = dataclasses.replace(RUN, data=dataclasses.replace(DATA, crop_px=50))
+    with pytest.raises(ValueError, match="crop_px is 50; this method takes multiples of 4"):
+        train(crop, tmp_path / "a", quiet=True)
+    small = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, validation_px=2))
+    with pytest.raises(ValueError, match="validation_px is 2; this method takes 4 px at least"):
+        train(small, tmp_path / "b", quiet=True)
+
+
+def test_the_card_says_what_was_scored_and_what_the_model_came_from(tmp_path: Path) -> None:
+    data = dataclasses.replace(DATA, validation_pairs=5)
+    train(Run(METHOD, data, dataclasses.replace(LOOP, steps=3)), tmp_path / "first", quiet=True)
+    assert "2 validation pairs, centre crops of at most 64 px" in load_model(tmp_path / "first").card.scores["on"]
+    second = Run(METHOD, DATA, dataclasses.replace(LOOP, steps=3), start_from=str(tmp_path / "first"))
+    train(second, tmp_path / "second", quiet=True)
+    card = load_model(tmp_path / "second").card
+    assert card.data.count("phantom tissue") == 2 and "; then " in card.data_licence
+
+
+def test_the_logs_of_a_resumed_run_have_every_point_once(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    real_save = looping.Training._save
+
+    def dying_save(self: looping.Training) -> None:
+        real_save(self)
+        if self.state.step == 4:
+            raise KeyboardInterrupt
+
+    looping.Training._save = dying_save  # type: ignore[method-assign]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(RUN, out, quiet=True)
+    finally:
+        looping.Training._save = real_save  # type: ignore[method-assign]
+    train(RUN, out, resume=True, quiet=True)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "generator/l1" in line] == [2, 3, 4, 6]
+    curves = EventAccumulator(str(out / "tensorboard"))
+    curves.Reload()
+    assert [point.step for point in curves.Scalars("generator/l1")] == [2, 3, 4, 6]
+
+
+def test_pictures_of_different_sizes_make_one_grid(tmp_path: Path) -> None:
+    with Logbook(tmp_path, 0, 1, Console(quiet=True)) as log:
+        log.picture(1, [[np.zeros((8, 8, 3), np.uint8)] * 3, [np.ones((4, 6, 3), np.uint8)] * 3])
+    with Image.open(tmp_path / "samples" / "step_000001.png") as grid:
+        assert grid.size == (24, 12)
+
+
 def test_a_folder_in_use_and_a_changed_run_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(ValueError, match="no saved state to resume"):
@@ -187,6 +276,8 @@ def test_a_folder_in_use_and_a_changed_run_are_refused(tmp_path: Path) -> None:
     other = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, weight_l1=1.0))
     with pytest.raises(ValueError, match="method.weight_l1"):
         train(other, out, resume=True, quiet=True)
+    moved = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, workers=1, log_every=5))
+    assert train(moved, out, resume=True, quiet=True).step == 6  # what cannot change a byte may change
     wider = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, width=5))
     with pytest.raises(ValueError, match="method.width"):
         train(wider, out, resume=True, quiet=True)
@@ -195,8 +286,8 @@ def test_a_folder_in_use_and_a_changed_run_are_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=2)), out, quiet=True)
-    before = hashes(out)
-    (out / "run.json").unlink()
+    (out / "state.safetensors").unlink()
+    before = [file_sha256(out / f"{name}.safetensors") for name in ("last", "best")]
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -204,16 +295,28 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, mo
     monkeypatch.setattr("chromogen.checkpoint.save_file", full)
     with pytest.raises(OSError, match="disk is full"):
         train(dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, steps=2)), out, quiet=True)
-    assert hashes(out) == before
+    assert [file_sha256(out / f"{name}.safetensors") for name in ("last", "best")] == before
     assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
 def test_every_field_can_be_changed_from_the_command_line() -> None:
     run = changed_from_flags(
         RUN,
-        ["--method.weight-l1", "7", "--loop.steps", "9", "--data.phantom.size-px", "96", "--method.schedule.decay-start", "1"],
+        [
+            "--start-from",
+            "her2-demo",
+            "--method.weight-l1",
+            "7",
+            "--loop.steps",
+            "9",
+            "--data.phantom.size-px",
+            "96",
+            "--method.schedule.decay-start",
+            "1",
+        ],
         "t",
     )
+    assert run.start_from == "her2-demo"
     assert (run.method.weight_l1, run.loop.steps, run.data.phantom.size_px, run.method.schedule.decay_start) == (7, 9, 96, 1.0)
     with pytest.raises(SystemExit):
         changed_from_flags(RUN, ["--method.no-such-field", "1"], "t")
