@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from chromogen.data.pairs import PhantomData
 from chromogen.data.phantom import Phantom
-from chromogen.method import Optimizer
 from chromogen.methods import pyramid_pix2pix
 from chromogen.train.run import Loop, Run
 

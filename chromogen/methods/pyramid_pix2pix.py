@@ -93,5 +93,7 @@ class PyramidPix2pix:
 METHOD = PyramidPix2pix()
 # Batch norm in training hides from the generator how bright the glass of each slide is, which its evaluation form then uses;
 # with slides as uneven as BCI's it learns better without (docs/decisions/0005). Bilinear steps leave no checkerboard.
-SMOOTH = PyramidPix2pix(norm="none", dropout=0.0, upsampling="bilinear")
+# Without norms a full first step can push the output to white, where tanh has no slope left to learn from: hence the warm-up.
+GENTLE = Schedule(warmup=0.05, decay_start=0.5)
+SMOOTH = PyramidPix2pix(norm="none", dropout=0.0, upsampling="bilinear", optimizer=Optimizer(lr=3e-4), schedule=GENTLE)
 VARIANTS = {"smooth": SMOOTH, "narrow": replace(SMOOTH, width=32, blocks=6, discriminator_width=32)}

@@ -23,6 +23,13 @@ def needs_bias(norm: Norm) -> bool:
     return norm != "batch"
 
 
+class Tanh(nn.Module):
+    """Hyperbolic tangent in float32: in bfloat16 its slope is exactly 0 beyond 0.996, and what saturates once never learns."""
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return torch.tanh(x.float())
+
+
 class ResidualBlock(nn.Module):
     """x + conv-norm-ReLU-(dropout)-conv-norm(x), 3x3 with reflection padding (Johnson et al., ECCV 2016)."""
 
@@ -44,8 +51,9 @@ class ResidualBlock(nn.Module):
 def started(network: nn.Module, norm: Norm) -> nn.Module:
     """Draw the first weights and return `network`: as pix2pix does, or so that the signal keeps its size without norms.
 
-    With norms: weights from N(0, 0.02), batch-norm gains from N(1, 0.02), biases 0. Without: He et al. (ICCV 2015) weights,
-    and residual branches that begin at a tenth of their size, because nothing else holds their sum.
+    With norms: weights from N(0, 0.02), batch-norm gains from N(1, 0.02), biases 0. Without: He et al. (ICCV 2015) weights;
+    residual branches and the last convolution begin at a tenth of that, because nothing else holds their sum, and a tanh that
+    begins saturated may never learn.
     """
     if norm != "none":
         return _start_small(network, 0.02)
@@ -55,9 +63,10 @@ def started(network: nn.Module, norm: Norm) -> nn.Module:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, ResidualBlock):
-                next(conv for conv in reversed(module.body) if isinstance(conv, nn.Conv2d)).weight.mul_(0.1)
+        bodies = [module.body for module in network.modules() if isinstance(module, ResidualBlock)]
+        for part in [*bodies, network]:
+            convolutions = [m for m in part.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+            convolutions[-1].weight.mul_(0.1)
     return network
 
 

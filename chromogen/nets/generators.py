@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from chromogen.nets.blocks import Norm, ResidualBlock, needs_bias, norm_layer
+from chromogen.nets.blocks import Norm, ResidualBlock, Tanh, needs_bias, norm_layer
 from chromogen.tensors import SignedImages
 
 Upsampling = Literal["transposed", "bilinear"]
@@ -34,7 +34,7 @@ class ResnetGenerator(nn.Sequential):
         layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
             layers += [*_upsampled(c, c // 2, bias, upsampling), norm_layer(norm, c // 2), nn.ReLU()]
-        super().__init__(*layers, *_edge(width, 3, bias=True), nn.Tanh())
+        super().__init__(*layers, *_edge(width, 3, bias=True), Tanh())
 
     @staticmethod
     def reach_px(blocks: int) -> int:
@@ -78,7 +78,7 @@ class UNetGenerator(nn.Module):
             conv_up = nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1, bias=bias)
             drop = [nn.Dropout(dropout)] if dropout and 4 <= scale < depth - 1 else []
             self.up.append(nn.Sequential(nn.ReLU(), conv_up, norm_layer(norm, c_out), *drop))
-        self.out = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), nn.Tanh())
+        self.out = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), Tanh())
 
     def forward(self, x: SignedImages) -> SignedImages:
         skips: list[Tensor] = []

@@ -8,7 +8,7 @@ import pytest
 from chromogen import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PHANTOM = "--size-px 256 --her2-signal 2 --white-spread 0 --stain-spread 0".split()
+PHANTOM = ["--size-px", "256", "--her2-signal", "2", "--white-spread", "0", "--stain-spread", "0"]
 
 
 @pytest.mark.slow
