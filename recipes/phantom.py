@@ -16,9 +16,7 @@ PHANTOM = Phantom(size_px=128, her2_signal=2.0, white_spread=0.0, stain_spread=0
 
 def demo() -> Run:
     """Four to five minutes on two cores: long enough to see membranes brown where the nuclei are large."""
-    method = replace(
-        pyramid_pix2pix.VARIANTS["narrow"], width=24, blocks=4, discriminator_width=16, optimizer=Optimizer(lr=1e-3)
-    )
+    method = replace(pyramid_pix2pix.VARIANTS["narrow"], width=24, blocks=4, discriminator_width=16)
     data = PhantomData(phantom=PHANTOM, train_pairs=512, validation_pairs=8)
     loop = Loop(steps=1_200, batch_size=4, ema=0.99, log_every=20, validate_every=200, save_every=200, validation_images=8)
     return Run(method, data, loop, title="small PyramidPix2pix on phantom tissue")

@@ -163,7 +163,7 @@ def test_an_older_version_is_what_differs(slides, tmp_path, stain, monkeypatch):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_an_output_that_cannot_be_written_does_not_stop_the_others(slides, tmp_path, stain, he, overwrite):
-    long = "x" * 236 + ".png"
+    long = "x" * 248 + ".png"
     Image.fromarray(he(20, 20)).save(slides / long)
     blocked = tmp_path / "out" / "2.virtual-her2.png"
     blocked.mkdir(parents=True)
