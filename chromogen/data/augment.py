@@ -18,6 +18,7 @@ class Draws:
     dihedral: bool = True  # one of the 8 turns and mirrors of a square (4 for whole images that are not square)
     flip_only: bool = False  # mirror left-right half of the time and nothing else, as the published code does
     stain_jitter: float = 0.0  # 0.2 multiplies H and E of the source by 0.8-1.2
+    same_glass: bool = False  # bring the light of the target to the source's: slides are scanned brighter or darker by chance
     class_balanced: bool = False  # draw the HER2 levels in turn, as often as each other
     unpaired: bool = False  # draw the target independently of the source, for methods that learn without pairs
     cache_gib: float = 2.0  # memory for decoded images, all workers together
@@ -59,9 +60,15 @@ def augment(images: PairImages, draws: Draws, rng: np.random.Generator) -> PairI
     elif target is not None:
         if source.shape != target.shape:
             raise ValueError(f"{images.name}: the source is {_size(source)} px, the target {_size(target)} px; make them equal")
-        target = view.of(target)
+        target = view.of(target if not draws.same_glass else relit(target, background(source), background(target)))
     source = view.of(source)
     return replace(images, source=source if jitter is None else restain(source, jitter, background(source)), target=target)
+
+
+def relit(image: Uint8Image, wanted: Float[np.ndarray, "3"], present: Float[np.ndarray, "3"]) -> Uint8Image:
+    """The image under a light in which its glass, now of colour `present`, has the colour `wanted` (both unit RGB)."""
+    table = np.clip(np.arange(256)[:, None] * (wanted / present), 0, 255).round().astype(np.uint8)
+    return np.stack([table[:, channel][image[..., channel]] for channel in range(3)], axis=-1)
 
 
 def draw_view(name: str, image: Uint8Image, draws: Draws, rng: np.random.Generator) -> View:

@@ -128,9 +128,10 @@ class Training:
 
     def _how(self) -> str:
         images = self.loop.batch_size * self.loop.accumulate * self.processes.world
-        many = f" in each of {self.processes.world} processes" if self.processes.world > 1 else ""
-        form = "bf16" if self.bf16 else "fp32"
-        return f"{self.loop.steps} steps of {images} images on {self.processes.device}{many} in {form}"
+        many = f" of {self.processes.world} processes" if self.processes.world > 1 else ""
+        return (
+            f"{self.loop.steps} steps of {images} images on {self.processes.device}{many} in {'bf16' if self.bf16 else 'fp32'}"
+        )
 
     def _batches(self) -> Iterator[list[Batch]]:
         """Lists of micro-batches on the device, one list a step, from the state's step on."""

@@ -100,6 +100,18 @@ def test_no_change_of_stain_returns_the_same_bytes() -> None:
     assert np.array_equal(restain(image, np.ones(2), np.array([0.8, 0.79, 0.81])), image)
 
 
+def test_the_target_can_take_the_light_of_the_source() -> None:
+    rng = np.random.default_rng(0)
+    stained = rng.uniform(0.2, 1.0, (16, 16, 3))
+    stained[:, 8:] = 1.0  # glass
+    bright, dark = np.array([0.98, 0.97, 0.99]), np.array([0.72, 0.70, 0.71])
+    images = PairImages("p", *(np.rint(255 * stained * light).astype(np.uint8) for light in (bright, dark)))
+    made = augment(images, Draws(crop_px=None, dihedral=False, same_glass=True), np.random.default_rng(0))
+    assert made.target is not None
+    assert np.abs(made.target.astype(int) - made.source.astype(int)).max() <= 2  # rounding of the darker scan
+    assert np.array_equal(made.source, images.source)
+
+
 def test_glass_keeps_its_colour_whatever_happens_to_the_stain() -> None:
     glass = np.array([196, 193, 199], np.uint8)
     image = np.broadcast_to(glass, (8, 8, 3)).copy()
