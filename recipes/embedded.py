@@ -33,7 +33,7 @@ HELD_OUT = ("00007_test_1+", "00052_test_3+")
 LICENCE = "weights are a derivative of BCI: non-commercial use only, cite Liu et al., CVPRW 2022"
 
 # Aligned phantoms allow L1 at full size. The eight real pairs are neighbouring sections that do not match cell by cell, and
-# they taught little: a thousand steps with the paper's kind of weights blurred the cells away and drew droplets; three hundred on
+# they taught little: a thousand steps with weights of the usual kind blurred the cells away and drew droplets; three hundred on
 # the coarsest octave chased the chance brightness of each slide; two hundred in the light of the source left a pink veil. The
 # model of the phantoms stains real tissue better than any of those. So the second stage is a touch: slow, short, colours at
 # an eighth of the size. The weights are our choice.
@@ -81,7 +81,7 @@ def pack(run: Path, scores: Path, folder: Path) -> None:
     }
     numbers = {row: {key: round(value[key], 3) for key in ("psnr", "ssim", "sharpness")} for row, value in rows.items()}
     card = Card(
-        title="her2-demo: H&E to HER2 IHC, a demonstration",
+        title="H&E to HER2 IHC, a demonstration",
         data="phantom tissue (1000 pairs), then 8 BCI pairs of 1024x1024 px, from its test split",
         data_licence=LICENCE,
         step=model.card.step,
