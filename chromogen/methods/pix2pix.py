@@ -44,7 +44,6 @@ class Pix2pix:
             raise ValueError(f"pix2pix: widths are 1-512 and depth 2-10, got {self}")
         if not 1 <= self.discriminator_layers <= 8:
             raise ValueError(f"pix2pix: discriminator_layers is 1-8, got {self.discriminator_layers}")
-
         if not 0 <= self.dropout < 1:
             raise ValueError(f"pix2pix: dropout is a probability below 1, got {self.dropout}")
 

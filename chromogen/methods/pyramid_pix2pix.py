@@ -44,7 +44,6 @@ class PyramidPix2pix:
             raise ValueError(f"pyramid_pix2pix: widths are 1-512 and blocks 0-32, got {self}")
         if not (1 <= self.discriminator_layers <= 8 and len(self.weight_octaves) <= 8):
             raise ValueError(f"pyramid_pix2pix: discriminator_layers is 1-8 and octaves are at most 8, got {self}")
-
         if not 0 <= self.dropout < 1:
             raise ValueError(f"pyramid_pix2pix: dropout is a probability below 1, got {self.dropout}")
 
