@@ -208,10 +208,13 @@ def list_models() -> int:
 
 
 def list_methods() -> int:
-    """The methods that ship with the package."""
+    """The methods that ship with the package: paper, year, what each learns from, and its variants."""
     for name in methods.available():
-        summary = (sys.modules[type(methods.load(name)).__module__].__doc__ or "").partition("\n")[0]
-        out_console.print(f"{name}: {summary}", soft_wrap=True)
+        source, variants = methods.source_of(name), methods.variants(name)
+        others = f"\n  variants: {', '.join(f'{name}:{variant}' for variant in variants)}" if variants else ""
+        out_console.print(
+            f"{name} ({source.year}): {source.paper}\n  learns from: {source.supervision}{others}", soft_wrap=True
+        )
     return FINE
 
 

@@ -17,6 +17,18 @@ Update = dict[str, Losses]  # {"generator": losses}
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a method comes from and what it learns from; each method's file holds one as SOURCE.
+
+    supervision: "pairs", "pairs + HER2 level", "unpaired", ...: what training needs beside H&E images.
+    """
+
+    paper: str  # title or system, authors, venue
+    year: int
+    supervision: str
+
+
+@dataclass(frozen=True)
 class Schedule:
     """Learning-rate factor over a run: linear warm-up, constant, then linear or cosine decay to `floor`.
 

@@ -20,11 +20,15 @@ SignedImages = Float[Tensor, "batch 3 height width"]
 
 
 class Batch(TypedDict):
-    """One training batch. `level` is the HER2 level 0-3 (-1 unknown): for losses only, `translate` never sees it."""
+    """One training batch. `level` is the HER2 level 0-3 (-1 unknown): for losses only, `translate` never sees it.
+
+    `index` is each pair's number in its set: for losses that tell images apart.
+    """
 
     source: SignedImages
     target: SignedImages
     level: NotRequired[Int64[Tensor, " batch"]]
+    index: NotRequired[Int64[Tensor, " batch"]]
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

@@ -1,13 +1,15 @@
 """The methods that ship with the package: one file each; the folder is the registry.
 
-A method's file defines METHOD (the preset that follows its source) and VARIANTS (other values of the same dataclass).
+A method's file defines SOURCE (where it comes from), METHOD (the preset that follows it) and VARIANTS (other values of the
+same dataclass).
 """
 
+import dataclasses
 import importlib
 import pkgutil
 
 from chromogen.config import nearest
-from chromogen.method import Method
+from chromogen.method import Method, Source
 
 
 def available() -> list[str]:
@@ -26,6 +28,37 @@ def load(name: str) -> Method:
     if variant not in module.VARIANTS:
         raise ValueError(f"{name} has no variant {variant!r}; {nearest(variant, module.VARIANTS)}")
     return module.VARIANTS[variant]
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """The names of a shipped method's variants."""
+    load(name)
+    return tuple(importlib.import_module(f"{__name__}.{name}").VARIANTS)
+
+
+def source_of(name: str) -> Source:
+    """The paper behind a shipped method, its year, and what the method learns from."""
+    load(name)
+    source: Source = importlib.import_module(f"{__name__}.{name.partition(':')[0]}").SOURCE
+    return source
+
+
+def narrowed(method: Method, divisor: int, crop_px: int) -> Method:
+    """The same method with every width divided by `divisor`, and no deeper than crops of `crop_px` allow.
+
+    Widths are the fields called `width` or `..._width` (at least 4 remain); `depth` counts halvings. For short budgets and
+    small machines: what is compared is then the ideas, at equal size, not the published networks.
+    """
+    if not dataclasses.is_dataclass(method):
+        raise ValueError(f"{method!r} is not a dataclass, so it has no widths to divide")
+    changes: dict[str, int] = {}
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        if field.name == "width" or field.name.endswith("_width"):
+            changes[field.name] = max(4, value // divisor)
+        elif field.name == "depth":
+            changes[field.name] = min(value, crop_px.bit_length() - 1)
+    return dataclasses.replace(method, **changes)
 
 
 def name_of(method: Method) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
-from chromogen.method import Optimizer, Player, Schedule, Tiling, Update
+from chromogen.method import Optimizer, Player, Schedule, Source, Tiling, Update
 from chromogen.nets.blocks import Norm, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
@@ -86,5 +86,6 @@ class Pix2pix:
         return nets["generator"](source)
 
 
+SOURCE = Source("pix2pix, Isola et al., CVPR 2017, arXiv:1611.07004", 2017, "pairs")
 METHOD = Pix2pix()
 VARIANTS = {"lsgan": Pix2pix(gan="least-squares")}
