@@ -15,12 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional, arg
 
 import chromogen
-from chromogen import checkpoint, methods
+from chromogen import checkpoint
+from chromogen import methods as registry
 from chromogen.data.phantom import Phantom
 
 ABOUT = """One kind of tissue image from another. Research use only; not for diagnosis.
 
-To train: chromogen train RECIPE --out RUN. To look at a data set or draw phantoms: chromogen data."""
+To train: chromogen train RECIPE --out RUN. To look at a data set or draw phantoms: chromogen data. To compare systems:
+chromogen bench staining."""
 TRAIN_HELP = (
     "chromogen train recipes/bci.py:pyramid_pix2pix --out RUN trains; --resume continues; --device picks cpu or cuda; --show "
     "prints the resolved run; chromogen train RECIPE --help lists every field that can be changed"
@@ -63,6 +65,8 @@ def _dispatch(words: list[str]) -> int:
         return FINE
     if words[:1] == ["train"]:
         return train(words[1:])
+    if words[:1] == ["bench"]:
+        return _subcommands(BENCH_COMMANDS, "chromogen bench", words[1:], "Compare systems under equal conditions.")
     if words[:1] == ["data"]:
         return _subcommands(DATA_COMMANDS, "chromogen data", words[1:], "Look at data, or make some.")
     return _subcommands(COMMANDS, "chromogen", words, ABOUT)
@@ -207,15 +211,79 @@ def list_models() -> int:
     return FINE
 
 
-def list_methods() -> int:
-    """The methods that ship with the package: paper, year, what each learns from, and its variants."""
-    for name in methods.available():
-        source, variants = methods.source_of(name), methods.variants(name)
+def list_methods(markdown: bool = False) -> int:
+    """The methods that ship with the package: paper, year, what each learns from, and its variants.
+
+    Args:
+        markdown: Print the table of README.md.
+    """
+    if markdown:
+        out_console.print("| method | paper | year | learns from | variants |\n|---|---|---|---|---|", soft_wrap=True)
+    for name in registry.available():
+        source, variants = registry.source_of(name), registry.variants(name)
+        if markdown:
+            cells = (f"`{name}`", source.paper, str(source.year), source.supervision, ", ".join(f"`{v}`" for v in variants))
+            out_console.print(f"| {' | '.join(cells)} |", soft_wrap=True)
+            continue
         others = f"\n  variants: {', '.join(f'{name}:{variant}' for variant in variants)}" if variants else ""
-        out_console.print(
-            f"{name} ({source.year}): {source.paper}\n  learns from: {source.supervision}{others}", soft_wrap=True
-        )
+        line = f"{name} ({source.year}): {source.paper}\n  learns from: {source.supervision}{others}"
+        out_console.print(line, soft_wrap=True)
     return FINE
+
+
+def bench_staining(
+    data: Path,
+    budget: str,
+    output: Annotated[Path, arg(name="out", aliases=["-o"])],
+    methods: tuple[str, ...] = (),
+    held_out: tuple[str, ...] = (),
+    resize_px: int | None = None,
+    crop_px: int = 256,
+    batch_size: int = 2,
+    narrow: int = 1,
+    seed: int = 0,
+    jobs: int = 1,
+    workers: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    licence: str = "",
+) -> int:
+    """Train and score every system on the same pairs with the same budget; the same command continues what was interrupted.
+
+    Args:
+        data: Folder of pairs with a test split, or with --held-out.
+        budget: Length of each training: 400 (steps) or 10min (as many steps as fit).
+        output: Folder that receives table.md, table.csv, per_image.csv, picture.jpg and a folder a system.
+        methods: Systems as `chromogen methods` names them, with variants as NAME:VARIANT; by default every method's preset.
+        held_out: Names of the pairs to score, where the data has no test split; they never train.
+        resize_px: Bring the shorter side of every image to this first.
+        crop_px: Side of the training crops.
+        batch_size: Crops in a batch.
+        narrow: Divide every width of every network by this.
+        seed: Of first weights, crops and order.
+        jobs: Systems at a time.
+        workers: Processes that read images, for each system.
+        device: auto, cpu, cuda or cuda:N.
+        precision: bf16 where it is fast (auto), fp32 or bf16.
+        licence: Of the data, for the model cards.
+    """
+    from chromogen.bench.pictures import write_picture
+    from chromogen.bench.plan import Plan, budget_from_text
+    from chromogen.bench.staining import bench, repeat_command
+    from chromogen.bench.table import write_table
+
+    length = budget_from_text(budget)
+    plan = Plan(data, length, held_out, resize_px, crop_px, batch_size, narrow, seed, device, precision, workers, licence)
+    systems = list(dict.fromkeys(methods)) or registry.available()
+    command = repeat_command(plan, systems, output)
+    outcomes = bench(plan, systems, output, jobs, lambda line: err_console.print(line, soft_wrap=True), command)
+    rows = write_table(output, outcomes, f"Virtual staining systems on {data.resolve().name}: {plan.title()}")
+    write_picture(output, [row["system"] for row in rows])
+    failed = [outcome for outcome in outcomes if outcome.reason]
+    for outcome in failed:
+        err_console.print(f"failed: {outcome.system}: {outcome.reason}", style="red", soft_wrap=True)
+    out_console.print(f"{output / 'table.md'} and {output / 'picture.jpg'}", soft_wrap=True)
+    return SOME_FAILED if failed else FINE
 
 
 def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
@@ -263,6 +331,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "methods": list_methods,
 }
 DATA_COMMANDS: dict[str, Callable[..., int]] = {"check": check_data, "phantom": write_phantoms}
+
+
+BENCH_COMMANDS: dict[str, Callable[..., int]] = {"staining": bench_staining}
 
 
 class _Advance(Protocol):

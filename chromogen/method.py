@@ -29,6 +29,26 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Practice:
+    """How a method is trained on BCI, by its authors where they say; each method's file holds one as PRACTICE.
+
+    A recipe takes all of it. A bench takes only what the method needs of the draws (from `unpaired` on): crop, batch and length
+    are its own, the same for all. An epoch is once through the training pairs.
+    """
+
+    crop_px: int | None = 256
+    resize_px: int | None = None  # of the shorter side, before cutting
+    batch_size: int = 1
+    epochs: float = 200
+    flip_only: bool = True  # mirror left-right and nothing else; False: the 8 turns and mirrors of a square
+    unpaired: bool = False
+    class_balanced: bool = False
+    sampling: Literal["even", "weighted"] = "even"
+    drop_worst: float = 0.0
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
 class Schedule:
     """Learning-rate factor over a run: linear warm-up, constant, then linear or cosine decay to `floor`.
 

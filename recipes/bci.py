@@ -4,35 +4,38 @@ Get it from its authors (non-commercial licence), unpack it, and point --data.ro
 
     chromogen train recipes/bci.py:pyramid_pix2pix --data.root ~/BCI --out runs/pyramid
 
-The sources count epochs, we count steps: an epoch of 3,506 pairs (a tenth is held out for validation; the names carry no
-patient, so it is a split by file) is 1,753 steps of batch 2. No score is stated here because nobody has run these at full
-length with this code yet; every field can be changed on the command line, and --help lists them.
+Every method has a recipe of its name, with the crop, batch, length and draws its authors used (PRACTICE in the method's file,
+which marks what is ours). The sources count epochs, we count steps: an epoch is 3,506 pairs (a tenth is held out for
+validation; the names carry no patient, so it is a split by file). No score is stated here because nobody has run these at full
+length with this code yet; every field can be changed on the command line, and --help lists them. docs/memory.md says what each
+needs; --loop.recompute trades time for memory.
 """
 
 from pathlib import Path
 
+from chromogen import methods
 from chromogen.data.pairs import FolderData
-from chromogen.methods import pix2pix as pix2pix_method
 from chromogen.methods import pyramid_pix2pix as pyramid_method
 from chromogen.train.run import Loop, Run
 
 LICENCE = "BCI: non-commercial use only, cite Liu et al. 2022 (BCI_LICENSE.md of the data set)"
+PAIRS_IN_AN_EPOCH = 3_506
 
 
-def _bci(crop_px: int) -> FolderData:
-    return FolderData(root=Path("BCI"), layout="bci", crop_px=crop_px, flip_only=True, licence=LICENCE)
-
-
-def pyramid_pix2pix() -> Run:
-    """PyramidPix2pix as published: 512 px crops mirrored half of the time, batch 2, 100 + 100 epochs (350,600 steps)."""
-    loop = Loop(steps=350_600, batch_size=2, workers=4, validate_every=5_000, save_every=1_000)
-    return Run(pyramid_method.METHOD, _bci(512), loop, title="PyramidPix2pix on BCI")
-
-
-def pix2pix() -> Run:
-    """pix2pix with the U-Net: 256 px crops mirrored half of the time, batch 1, 100 + 100 epochs (701,200 steps)."""
-    loop = Loop(steps=701_200, batch_size=1, workers=4, validate_every=10_000, save_every=2_000)
-    return Run(pix2pix_method.METHOD, _bci(256), loop, title="pix2pix on BCI")
+def _published(name: str) -> Run:
+    """The run of a method's PRACTICE."""
+    practice = methods.practice_of(name)
+    data = FolderData(
+        root=Path("BCI"), layout="bci", crop_px=practice.crop_px, resize_px=practice.resize_px, flip_only=practice.flip_only,
+        unpaired=practice.unpaired, class_balanced=practice.class_balanced, sampling=practice.sampling,
+        drop_worst=practice.drop_worst, licence=LICENCE,
+    )  # fmt: skip
+    steps = round(practice.epochs * PAIRS_IN_AN_EPOCH / practice.batch_size)
+    loop = Loop(
+        steps=steps, batch_size=practice.batch_size, workers=4, ema=practice.ema, validate_every=max(1, steps // 70),
+        save_every=1_000,
+    )  # fmt: skip
+    return Run(methods.load(name), data, loop, title=f"{name} on BCI")
 
 
 def tiny() -> Run:
@@ -40,3 +43,78 @@ def tiny() -> Run:
     data = FolderData(root=Path("BCI"), crop_px=128)
     loop = Loop(steps=200, batch_size=2, log_every=10, validate_every=100, save_every=50, validation_px=256)
     return Run(pyramid_method.VARIANTS["narrow"], data, loop, title="tiny PyramidPix2pix")
+
+
+def pix2pix() -> Run:
+    """pix2pix with the U-Net."""
+    return _published("pix2pix")
+
+
+def pyramid_pix2pix() -> Run:
+    """PyramidPix2pix, the baseline of BCI."""
+    return _published("pyramid_pix2pix")
+
+
+def performer_unet() -> Run:
+    """Seed 000: attention U-Net with linear attention, three critics."""
+    return _published("performer_unet")
+
+
+def attention_pyramid() -> Run:
+    """PyramidPix2pix with self-attention after every change of size."""
+    return _published("attention_pyramid")
+
+
+def unet() -> Run:
+    """A plain U-Net with the published setting, which fails; `--method` flags or `chromogen bench` show the one that works."""
+    return _published("unet")
+
+
+def variance_pyramid() -> Run:
+    """PyramidPix2pix with the variance penalty."""
+    return _published("variance_pyramid")
+
+
+def cyclegan() -> Run:
+    """CycleGAN, unpaired."""
+    return _published("cyclegan")
+
+
+def cut() -> Run:
+    """CUT, unpaired."""
+    return _published("cut")
+
+
+def paired_cut() -> Run:
+    """CUT with the paired contrastive loss and a class head: challenge team lifangda02."""
+    return _published("paired_cut")
+
+
+def asp() -> Run:
+    """Adaptive supervised PatchNCE."""
+    return _published("asp")
+
+
+def wecrest() -> Run:
+    """WeCREST on U-GAT-IT: challenge team stan9."""
+    return _published("wecrest")
+
+
+def bcistainer() -> Run:
+    """The level-aware stainer of challenge team Just4Fun."""
+    return _published("bcistainer")
+
+
+def quarter_pyramid() -> Run:
+    """PyramidPix2pix at a quarter of the size: challenge team arpitdec5."""
+    return _published("quarter_pyramid")
+
+
+def wavelet_pix2pix() -> Run:
+    """pix2pix on wavelet bands: challenge team vivek23."""
+    return _published("wavelet_pix2pix")
+
+
+def chromogen() -> Run:
+    """Our own method."""
+    return _published("chromogen")

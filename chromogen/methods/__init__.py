@@ -1,7 +1,7 @@
 """The methods that ship with the package: one file each; the folder is the registry.
 
-A method's file defines SOURCE (where it comes from), METHOD (the preset that follows it) and VARIANTS (other values of the
-same dataclass).
+A method's file defines SOURCE (where it comes from), PRACTICE (how it is trained), METHOD (the preset that follows the source)
+and VARIANTS (other values of the same dataclass).
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 
 from chromogen.config import nearest
-from chromogen.method import Method, Source
+from chromogen.method import Method, Practice, Source
 
 
 def available() -> list[str]:
@@ -41,6 +41,13 @@ def source_of(name: str) -> Source:
     load(name)
     source: Source = importlib.import_module(f"{__name__}.{name.partition(':')[0]}").SOURCE
     return source
+
+
+def practice_of(name: str) -> Practice:
+    """How a shipped method is trained."""
+    load(name)
+    practice: Practice = importlib.import_module(f"{__name__}.{name.partition(':')[0]}").PRACTICE
+    return practice
 
 
 def narrowed(method: Method, divisor: int, crop_px: int) -> Method:

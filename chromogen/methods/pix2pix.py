@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
-from chromogen.method import Optimizer, Player, Schedule, Source, Tiling, Update
+from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tiling, Update
 from chromogen.nets.blocks import Norm, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
@@ -87,5 +87,6 @@ class Pix2pix:
 
 
 SOURCE = Source("pix2pix, Isola et al., CVPR 2017, arXiv:1611.07004", 2017, "pairs")
+PRACTICE = Practice(crop_px=256, batch_size=1, epochs=200)
 METHOD = Pix2pix()
 VARIANTS = {"lsgan": Pix2pix(gan="least-squares")}

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
-from chromogen.method import Losses, Optimizer, Player, Schedule, Source, Tiling, Update
+from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Source, Tiling, Update
 from chromogen.nets.blocks import Norm, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
@@ -90,6 +90,7 @@ class PyramidPix2pix:
 
 
 SOURCE = Source("PyramidPix2pix, Liu et al., CVPRW 2022, arXiv:2204.11425", 2022, "pairs")
+PRACTICE = Practice(crop_px=512, batch_size=2, epochs=200)
 METHOD = PyramidPix2pix()
 # Batch norm in training hides from the generator how bright the glass of each slide is, which its evaluation form then uses;
 # with slides as uneven as BCI's it learns better without (docs/decisions/0005). Bilinear steps leave no checkerboard.

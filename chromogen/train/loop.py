@@ -22,6 +22,7 @@ from chromogen.tensors import Batch, on_device
 from chromogen.train import state as saving
 from chromogen.train.logbook import Logbook
 from chromogen.train.processes import Processes, started
+from chromogen.train.recompute import recompute
 from chromogen.train.run import Run
 from chromogen.train.schedule import factor
 from chromogen.train.state import State
@@ -71,6 +72,8 @@ class Training:
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
         average = _translators(run, nets) if self.loop.ema else None
+        if self.loop.recompute:
+            recompute(nets)  # after the average was copied, which is never trained
         self.state = State(nets.train(), make_optimizers(self.players, nets), average)
         self.bf16 = self.loop.precision == "bf16" or (self.loop.precision == "auto" and bf16_is_fast(processes.device))
         torch.manual_seed(self.loop.seed + 1 + processes.rank)  # dropout differs between processes, initial weights do not
@@ -299,7 +302,7 @@ def _check_sizes(run: Run) -> None:
 
 
 # These decide how fast and how talkative a run is, and where its files lie, not what it learns.
-_FREE_TO_CHANGE = {"loop.workers", "loop.log_every", "data.cache_gib", "data.root", "start_from"}
+_FREE_TO_CHANGE = {"loop.workers", "loop.log_every", "loop.recompute", "data.cache_gib", "data.root", "start_from"}
 
 
 def _differences(saved: object, wanted: object, where: str = "") -> list[str]:

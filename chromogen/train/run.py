@@ -28,6 +28,7 @@ class Loop:
     batch_size: int = 2  # images in one micro-batch of one process
     accumulate: int = 1  # micro-batches averaged into one update
     precision: Precision = "auto"  # auto: bf16 where the device computes it fast, else fp32
+    recompute: bool = False  # less memory for more time: activations are computed again in the backward pass
     ema: float = 0.0  # decay of the exponential moving average that translates; 0: none
     seed: int = 0
     workers: int = 0  # processes that read and augment images
