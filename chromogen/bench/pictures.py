@@ -16,7 +16,7 @@ LABEL_PX, HEADING_PX, GAP_PX = 150, 22, 3
 
 
 def write_picture(out: Path, systems: Sequence[str], cell_px: int = 192) -> Path:
-    """Write picture.jpg: for the first test image of each class, the middle `cell_px` of every system's image, pixel for pixel."""
+    """Write picture.jpg: the middle `cell_px` of the first test image of each class, pixel for pixel, one row a system."""
     chosen = _one_of_each_class(list_images(out / "test" / "IHC"))
     rows = [("H&E", out / "test" / "HE"), ("real IHC", out / "test" / "IHC")]
     rows += [(system, folder_of(out, system) / "made") for system in systems]
