@@ -4,8 +4,10 @@ Nothing that can run code is read. A header is believed only as far as it can be
 its fields must be possible, and the weights must have exactly the names and shapes of the networks they describe.
 """
 
+import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -109,6 +111,27 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     return Model(path.stem, method, nets, card, file_sha256(path))
 
 
+def interpolated(a: Model, b: Model, share: float) -> Model:
+    """A model between two: every weight of the translating networks is (1 - share) of a's and `share` of b's.
+
+    Wang et al. (CVPR 2019, arXiv:1811.10515) so tune between an exact and a lifelike picture without training again. It needs
+    parents that stem from one: train b from a (`Run.start_from`), since weights found apart have no middle worth having. The
+    result has the method of `a`; knobs of training may differ in `b`, and count buffers are a's. Its card names both parents,
+    and as no file holds it yet, its sha256 is empty. Raises ValueError for a share outside [0, 1], and for models of another
+    method, stain, scale or shape, or with another field that changes the picture.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of {b.name} is {share}; it must be from 0 (all {a.name}) to 1 (all {b.name})")
+    _check_kin(a, b)
+    nets = copy.deepcopy(a.nets)
+    with torch.no_grad():
+        other = b.nets.state_dict()
+        for key, value in nets.state_dict().items():
+            if value.is_floating_point():
+                value.mul_(1 - share).add_(other[key].to(value.device), alpha=share)
+    return Model(f"{a.name}-{b.name}-{share:g}", a.method, nets.eval(), _child_card(a, b, share), sha256="")
+
+
 def method_from(header: Mapping[str, Any], path: Path) -> Method:
     """The method a header names, with the header's fields."""
     name = str(header.get("method"))
@@ -171,6 +194,61 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _check_kin(a: Model, b: Model) -> None:
+    """ValueError unless the weights of the two models can stand in each other's place."""
+    pair = f"{a.name} and {b.name}"
+    if type(a.method) is not type(b.method):
+        kinds = [methods.name_of(model.method) for model in (a, b)]
+        raise ValueError(f"{pair} are of different methods, {kinds[0]} and {kinds[1]}; there is nothing between them")
+    for what in ("source_stain", "target_stain", "mpp"):
+        values = [getattr(model.card, what) for model in (a, b)]
+        if values[0] != values[1] and None not in values:
+            raise ValueError(f"{pair} differ in {what}: {values[0]} and {values[1]}; a mixture would fit neither")
+    mine, other = (to_fields(model.method) for model in (a, b))
+    assert isinstance(mine, dict) and isinstance(other, dict)
+    changed = ", ".join(f"{key} ({mine[key]} and {other[key]})" for key in mine if mine[key] != other[key])
+    shapes, others = ({key: _shape(value) for key, value in model.nets.state_dict().items()} for model in (a, b))
+    for key in [*shapes, *others]:
+        if shapes.get(key) != others.get(key):
+            raise ValueError(
+                f"the networks of {pair} differ: {key} is {shapes.get(key, 'absent')} and {others.get(key, 'absent')}; "
+                f"their methods differ in {changed or 'nothing'}"
+            )
+    # A field such as a padding or a window shows in no shape: so both methods translate a picture with the same weights.
+    side = math.ceil(128 / a.method.tiling.multiple_px) * a.method.tiling.multiple_px
+    device = next(a.nets.parameters()).device
+    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device) * 2 - 1
+    with torch.inference_mode():
+        twin = copy.deepcopy(b.nets).to(device)
+        twin.load_state_dict(a.nets.state_dict())
+        if changed and not torch.equal(a.method.translate(a.nets, noise), b.method.translate(twin, noise)):
+            raise ValueError(f"{pair} make different pictures of the same weights: their methods differ in {changed}")
+
+
+def _child_card(a: Model, b: Model, share: float) -> Card:
+    """What the cards of two parents say, joined; scores are not inherited."""
+
+    def joined(what: str) -> str:
+        return "; ".join(dict.fromkeys(getattr(model.card, what) for model in (a, b)))
+
+    parents = [
+        f"{part:g} of {model.name} ({model.card.title}, step {model.card.step}, "
+        f"sha256 {model.sha256 or 'not known'}, data licence: {model.card.data_licence})"
+        for model, part in ((a, 1 - share), (b, share))
+    ]
+    notes = [f"Interpolated: {' and '.join(parents)}. Its scores were not measured."]
+    return Card(
+        title=f"between {a.card.title} and {b.card.title}",
+        source_stain=a.card.source_stain,
+        target_stain=a.card.target_stain,
+        mpp=b.card.mpp if a.card.mpp is None else a.card.mpp,
+        data=joined("data"),
+        data_licence=joined("data_licence"),
+        notes=" ".join([*notes, *dict.fromkeys(model.card.notes for model in (a, b) if model.card.notes)]),
+        intended_use=joined("intended_use"),
+    )
 
 
 def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:

@@ -203,6 +203,29 @@ def report(folder: Positional[Path], /, output: Output = Path("report.html"), ti
     return FINE
 
 
+def interpolate(
+    fidelity: Positional[str],
+    adversarial: Positional[str],
+    /,
+    output: Output,
+    share: float = 0.5,
+) -> int:
+    """A model between two of one architecture: less blur the nearer to the second, fewer inventions the nearer to the first.
+
+    Args:
+        fidelity: A model (name, file or run folder) trained for small errors.
+        adversarial: One trained on from it, for lifelike pictures.
+        output: The .safetensors file to write.
+        share: Of the second in every weight, from 0 to 1.
+    """
+    if output.suffix != checkpoint.SUFFIX:
+        raise ValueError(f"{output} must end in {checkpoint.SUFFIX}")
+    between = checkpoint.interpolated(checkpoint.load_model(fidelity), checkpoint.load_model(adversarial), share)
+    checkpoint.save_model(output, between.method, between.nets, between.card)
+    out_console.print(f"{output}: {between.card.title}, {share:g} of the second", soft_wrap=True)
+    return FINE
+
+
 def list_models() -> int:
     """The models inside the package, with what they were trained on."""
     for name in checkpoint.shipped():
@@ -327,6 +350,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "report": report,
+    "interpolate": interpolate,
     "models": list_models,
     "methods": list_methods,
 }

@@ -1,6 +1,7 @@
 import json
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from chromogen.checkpoint import Card, load_model, read_tensors, save_model, write_tensors
+from chromogen.checkpoint import Card, Model, interpolated, load_model, read_tensors, save_model, write_tensors
+from chromogen.method import Method, Optimizer
+from chromogen.methods.chromogen import Chromogen
 from chromogen.methods.pix2pix import Pix2pix
 from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
 
@@ -163,3 +166,67 @@ def test_only_the_networks_that_translate_travel(tmp_path: Path) -> None:
     method = Pix2pix(width=2, depth=2, discriminator_width=2)
     save_model(tmp_path / "p.safetensors", method, method.networks(), Card())
     assert all(key.startswith("generator.") for key in read_tensors(tmp_path / "p.safetensors")[1])
+
+
+def model(name: str, seed: int, method: Method = METHOD, **card: Any) -> Model:
+    torch.manual_seed(seed)
+    nets = torch.nn.ModuleDict({key: net for key, net in method.networks().items() if key in method.translators})
+    stated = {"title": f"title of {name}", "data_licence": f"licence of {name}", "mpp": 0.5, "step": 7} | card
+    return Model(name, method, nets.eval().requires_grad_(False), Card(**stated), sha256=name * 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_weights_between_two_models_and_a_card_that_names_both(share: float, tmp_path: Path) -> None:
+    a, b = model("a", 1), model("b", 2, replace(METHOD, weight_gan=9.0, optimizer=Optimizer(lr=1e-5)), notes="careful")
+    before = {key: value.clone() for key, value in a.nets.state_dict().items()}
+    made = interpolated(a, b, share)
+    found = 0
+    for key, value in made.nets.named_parameters():
+        assert torch.allclose(value, (1 - share) * before[key] + share * b.nets.state_dict()[key], atol=1e-7), key
+        found += 1
+    assert all(torch.equal(value, before[key]) for key, value in a.nets.state_dict().items()), "the parents stay as they were"
+    assert found >= 10
+    ends = {0.0: a, 1.0: b}
+    if share in ends:
+        parts = zip(made.nets.parameters(), ends[share].nets.parameters(), strict=True)
+        assert all(torch.equal(x, y) for x, y in parts), "the ends are the parents, to the bit"
+    assert made.method == METHOD and made.name == f"a-b-{share:g}" and not made.nets.training
+    card = made.card
+    assert card.data_licence == "licence of a; licence of b" and card.mpp == 0.5 and card.scores == {}
+    for fact in (
+        f"{1 - share:g} of a (title of a, step 7, sha256 aaaa",
+        f"{share:g} of b (title of b",
+        "sha256 bbbb",
+        "careful",
+    ):
+        assert fact in card.notes
+    save_model(tmp_path / "between.safetensors", made.method, made.nets, made.card)
+    assert load_model(tmp_path / "between.safetensors").card == card
+
+
+@pytest.mark.parametrize(
+    ("b", "sentence"),
+    [
+        (model("b", 2, Pix2pix(width=2, depth=2)), "different methods, pyramid_pix2pix and pix2pix"),
+        (model("b", 2, replace(METHOD, width=3)), r"generator.0.weight is \(2, .* and \(3, .*differ in width \(2 and 3\)"),
+        (model("b", 2, replace(METHOD, blocks=2)), r"is absent and .*differ in blocks \(1 and 2\)|blocks \(1 and 2\)"),
+        (model("b", 2, mpp=1.0), "differ in mpp: 0.5 and 1.0"),
+        (model("b", 2, target_stain="ER IHC"), "differ in target_stain: HER2 IHC and ER IHC"),
+    ],
+)
+def test_models_with_nothing_between_them_say_why(b: Model, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        interpolated(model("a", 1), b, 0.5)
+
+
+def test_a_field_without_a_shape_that_changes_the_picture_is_noticed() -> None:
+    narrow = Chromogen(width=2, blocks=1, level_width=2, weight_gan=0.0)
+    a, b = model("a", 1, narrow), model("b", 1, replace(narrow, level_window=1, weight_l1=1.0))
+    with pytest.raises(ValueError, match=r"different pictures of the same weights.*level_window \(5 and 1\)"):
+        interpolated(a, b, 0.5)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_between_0_and_1(share: float) -> None:
+    with pytest.raises(ValueError, match="must be from 0"):
+        interpolated(model("a", 1), model("b", 2), share)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from chromogen import cli
-from chromogen.checkpoint import Card, save_model
+from chromogen import cli, methods
+from chromogen.checkpoint import Card, load_model, save_model
 from chromogen.data.phantom import Phantom, draw
 from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
 
@@ -132,3 +133,16 @@ def test_three_lines_of_python(model: str) -> None:
     assert ihc.shape == (33, 41, 3) and ihc.dtype == np.uint8
     with pytest.raises(AttributeError):
         _ = chromogen.nothing
+
+
+def test_interpolate_writes_a_model_between_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    method = methods.narrowed(methods.load("chromogen"), 16, crop_px=64)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_model(tmp_path / f"{seed}.safetensors", method, method.networks(), Card(title=f"model {seed}"))
+    parents = [str(tmp_path / f"{seed}.safetensors") for seed in (0, 1)]
+    assert cli.main(["interpolate", *parents, "-o", str(tmp_path / "between.safetensors"), "--share", "0.25"]) == 0
+    weights = [next(load_model(p).nets.parameters()) for p in [*parents, tmp_path / "between.safetensors"]]
+    assert torch.allclose(weights[2], 0.75 * weights[0] + 0.25 * weights[1])
+    assert cli.main(["interpolate", *parents, "-o", str(tmp_path / "between.safetensors"), "--share", "1.25"]) == 2
+    assert "share" in capsys.readouterr().err
