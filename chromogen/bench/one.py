@@ -8,6 +8,8 @@ Reads OUT/bench.json, works in OUT/SYSTEM, and ends by writing OUT/SYSTEM/result
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -28,6 +30,11 @@ from chromogen.train.loop import STATE, train
 from chromogen.train.run import Run
 from chromogen.train.step import make_optimizers, train_step
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 PROFILE = "bci2022"
 TRIAL_STEPS = 12  # timed before a budget in minutes becomes steps; the first four are not counted
 
@@ -35,7 +42,11 @@ TRIAL_STEPS = 12  # timed before a budget in minutes becomes steps; the first fo
 def main(out: Path, system: str) -> int:
     """Everything one system needs; its exit code (130 when interrupted)."""
     plan = from_fields(Plan, json.loads((out / "bench.json").read_text(encoding="utf-8"))["plan"])
-    folder = folder_of(out, system)
+    with _alone(folder_of(out, system)) as folder:
+        return _trained_and_scored(plan, system, out, folder)
+
+
+def _trained_and_scored(plan: Plan, system: str, out: Path, folder: Path) -> int:
     before = resident_mib()
     steps = _steps(plan, system, folder)
     run = plan.run(system, steps)
@@ -54,6 +65,19 @@ def main(out: Path, system: str) -> int:
         raise ValueError(f"{len(reasons)} test images could not be stained or scored: {reasons[0]}")
     write_json(folder / "result.json", {"system": system, **json.loads((folder / "cost.json").read_text(encoding="utf-8"))})
     return 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """The folder, for this process only: an earlier bench that was killed may have left one at work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        if fcntl is not None:  # where there is none, nobody looks
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(f"another process is at work in {folder}; wait for it, or stop it") from error
+        yield folder
 
 
 def folder_of(out: Path, system: str) -> Path:

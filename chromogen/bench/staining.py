@@ -3,12 +3,14 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 from PIL import Image
@@ -128,6 +130,7 @@ def _write(path: Path, image: Uint8Image) -> None:
 def _run_all(systems: list[str], out: Path, jobs: int, say: Say) -> None:
     waiting, running = list(systems), dict[str, subprocess.Popen[bytes]]()
     since, began = time.monotonic(), dict[str, float]()
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         while waiting or running:
             while waiting and len(running) < max(1, jobs):
@@ -150,6 +153,12 @@ def _run_all(systems: list[str], out: Path, jobs: int, say: Say) -> None:
         for process in running.values():
             process.wait()
         raise Interrupted from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _started(system: str, out: Path, jobs: int) -> subprocess.Popen[bytes]:
