@@ -147,9 +147,14 @@ def method_from(header: Mapping[str, Any], path: Path) -> Method:
 
 
 def fit_or_explain(nets: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """ValueError unless `weights` has exactly the names, shapes and types of `nets`."""
-    expected = {key: _shape(value) for key, value in nets.state_dict().items()}
-    found = {key: _shape(value) for key, value in weights.items()}
+    """ValueError unless `weights` has exactly the names, shapes and types of `nets`.
+
+    What is empty in fresh networks (a pool of images that were not made yet) may have any shape.
+    """
+    fresh = nets.state_dict()
+    empty = {key for key, value in fresh.items() if not value.numel()} & weights.keys()
+    expected = {key: _shape(value) for key, value in fresh.items() if key not in empty}
+    found = {key: _shape(value) for key, value in weights.items() if key not in empty}
     if expected == found:
         return
     wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
