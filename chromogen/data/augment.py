@@ -1,6 +1,7 @@
 """Augmentation of a pair: both images are cut and turned alike; the stain of the source alone may vary."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +22,8 @@ class Draws:
     same_glass: bool = False  # bring the light of the target to the source's: slides are scanned brighter or darker by chance
     class_balanced: bool = False  # draw the HER2 levels in turn, as often as each other
     unpaired: bool = False  # draw the target independently of the source, for methods that learn without pairs
+    sampling: Literal["even", "weighted"] = "even"  # weighted: well matching and rare pairs more often (data/sampling.py)
+    drop_worst: float = 0.0  # share of the training pairs left out for their quality (data/quality.py); validation keeps all
     cache_gib: float = 2.0  # memory for decoded images, all workers together
 
     def __post_init__(self) -> None:
@@ -28,6 +31,17 @@ class Draws:
             raise ValueError(f"data.crop_px is {self.crop_px}; it must be at least 1, or None for whole images")
         if not 0 <= self.stain_jitter < 1:
             raise ValueError(f"data.stain_jitter is {self.stain_jitter}; it must be from 0 to below 1")
+        if not 0 <= self.drop_worst < 1:
+            raise ValueError(f"data.drop_worst is {self.drop_worst}; it must be from 0 to below 1, such as 0.1 for a tenth")
+        if self.unpaired and (self.sampling == "weighted" or self.drop_worst):
+            raise ValueError(
+                "data.sampling weighted and data.drop_worst judge a source and its target together, and data.unpaired parts "
+                "them; leave out data.unpaired, or set data.sampling even and data.drop_worst 0"
+            )
+
+    def left_out(self) -> str:
+        """A clause on what training leaves out of a set, "" for nothing."""
+        return f", {self.drop_worst:.3g} of the training pairs left out as the worst" if self.drop_worst else ""
 
 
 @dataclass(frozen=True)

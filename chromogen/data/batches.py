@@ -1,24 +1,29 @@
 """Training batches as a pure function of seed and step, so that a resumed run needs only its step number.
 
-Draw n of a run is decided by (seed, n) alone: which pair (place n % N in the permutation of epoch n // N) and how it is
-augmented. So neither the number of workers, nor where the run was resumed, nor how many processes share it changes a byte.
+Draw n of a run is decided by (seed, n) alone: which pair (place n % N in the order of epoch n // N) and how it is augmented.
+So neither the number of workers, nor where the run was resumed, nor how many processes share it changes a byte. An order is a
+permutation of the pairs, or with `sampling="weighted"` a shuffled sample in which each pair stands as often as its weight says.
 """
 
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch.utils.data import DataLoader, Dataset
 
+from chromogen.data import quality, sampling
 from chromogen.data.augment import augment
 from chromogen.data.images import PairImages
 from chromogen.data.levels import LEVELS
 from chromogen.data.pairs import Data, PairSet
 from chromogen.tensors import Batch, Uint8Image, signed_from_uint8
+
+Members = Int[np.ndarray, " members"]
+Weights = Float[np.ndarray, " members"]
 
 # First word after the seed: what a random stream is for.
 _ORDER, _AUGMENTATION, _TARGETS = range(3)
@@ -31,7 +36,8 @@ def train_batches(
 
     A batch holds `batch_size` images for this process; all processes together see batch_size * world of them, of which this
     one takes every world-th. With `workers`, as many processes read ahead. The global random state of torch is not touched.
-    Raises ValueError for what is wrong with the data, in one sentence even when a worker found it.
+    Raises ValueError for what is wrong with the data, in one sentence even when a worker found it. `sampling="weighted"` and
+    `drop_worst` first look at every image once, in this process; the workers get their numbers.
     """
     pairs = data.open("train", readers=max(1, workers))
     batches = _Batches(data, pairs, batch_size, seed, rank, world)
@@ -63,7 +69,8 @@ class _Batches(Dataset[Batch | str]):
             raise ValueError(f"batch_size {batch_size}, seed {seed} or rank {rank} of {world} is not possible")
         self.data, self.pairs, self.seed = data, pairs, seed
         self.batch_size, self.rank, self.world = batch_size, rank, world
-        self.by_level = _by_level(pairs) if data.class_balanced else [list(range(len(pairs)))]
+        self.sources = _orders(data, pairs, seed)
+        self.targets = _Order(np.arange(pairs.target_count), (seed, _TARGETS))
 
     def __getitem__(self, step: int) -> Batch | str:
         first = step * self.batch_size * self.world
@@ -72,44 +79,68 @@ class _Batches(Dataset[Batch | str]):
         except (ValueError, OSError) as error:
             return str(error)
 
-    def draw(self, n: int) -> PairImages:
-        """Draw n of the run, counted over all processes."""
-        turn, k = divmod(n, len(self.by_level))
-        members = self.by_level[k]
-        images = self.pairs[members[_shuffled(len(members), turn, self.seed, _ORDER, k)]]
+    def draw(self, n: int) -> tuple[int, PairImages]:
+        """Draw n of the run, counted over all processes: the pair's number in the set, and its augmented images."""
+        turn, k = divmod(n, len(self.sources))
+        index = self.sources[k].member(turn)
+        images = self.pairs[index]
         if self.data.unpaired:
-            target = self.pairs.target(_shuffled(self.pairs.target_count, n, self.seed, _TARGETS))
-            images = replace(images, target=target)
-        return augment(images, self.data, np.random.default_rng([self.seed, _AUGMENTATION, n]))
+            images = replace(images, target=self.pairs.target(self.targets.member(n)))
+        return index, augment(images, self.data, np.random.default_rng([self.seed, _AUGMENTATION, n]))
 
 
-def _shuffled(count: int, n: int, *stream: int) -> int:
-    """Member n of an endless sequence that goes through range(count) in a new order every time."""
-    epoch, place = divmod(n, count)
-    return int(_order(count, epoch, stream)[place])
+class _Order:
+    """An endless sequence of members: every epoch shuffles them anew, each once, or each as often as its weight says."""
+
+    def __init__(self, members: Members, stream: tuple[int, ...], weights: Weights | None = None) -> None:
+        self.members, self.stream, self.weights = members, stream, weights
+        self._latest: tuple[int, np.ndarray] = (-1, self.members)  # epoch and its order
+
+    def member(self, n: int) -> int:
+        epoch, place = divmod(n, len(self.members))
+        if self._latest[0] != epoch:
+            self._latest = (epoch, self._order(epoch))
+        return int(self._latest[1][place])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([*self.stream, epoch])
+        if self.weights is None:
+            return self.members[rng.permutation(len(self.members))]
+        picks = sampling.systematic(self.weights, rng.random(), len(self.members))
+        return self.members[rng.permutation(picks)]
 
 
-@lru_cache(maxsize=16)
-def _order(count: int, epoch: int, stream: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng([*stream, epoch]).permutation(count)
+def _orders(data: Data, pairs: PairSet, seed: int) -> list[_Order]:
+    """The orders that take turns: one of all pairs that train, or with `class_balanced` one for every level that occurs."""
+    members = np.setdiff1d(np.arange(len(pairs)), quality.worst(pairs, data.drop_worst))
+    weights = sampling.weights(pairs, members) if data.sampling == "weighted" else None
+    groups = _by_level(pairs, members) if data.class_balanced else [np.arange(len(members))]
+    return [
+        _Order(members[places], (seed, _ORDER, k), None if weights is None else weights[places])
+        for k, places in enumerate(groups)
+    ]
 
 
-def _by_level(pairs: PairSet) -> list[list[int]]:
-    unknown = [name for name, level in zip(pairs.names, pairs.levels, strict=True) if level is None]
+def _by_level(pairs: PairSet, members: Members) -> list[Members]:
+    """For every level that occurs, the places of its pairs among `members`."""
+    unknown = [pairs.names[index] for index in members if pairs.levels[index] is None]
     if unknown:
         raise ValueError(
-            f"class_balanced needs the HER2 level of every pair; {len(unknown)} of {len(pairs)} have none, for example "
+            f"class_balanced needs the HER2 level of every pair; {len(unknown)} of {len(members)} have none, for example "
             f"{unknown[0]}; name them as in 00007_train_1+.png or add a her2 column to the manifest"
         )
-    members = [[index for index, found in enumerate(pairs.levels) if found == level] for level in range(len(LEVELS))]
-    return [indices for indices in members if indices]
+    levels = np.array([pairs.levels[index] for index in members])
+    places = [np.flatnonzero(levels == level) for level in range(len(LEVELS))]
+    return [found for found in places if len(found)]
 
 
-def _stacked(pairs: list[PairImages]) -> Batch:
+def _stacked(drawn: list[tuple[int, PairImages]]) -> Batch:
+    pairs = [images for _, images in drawn]
     return {
         "source": signed_from_uint8(_stack([(pair.name, pair.source) for pair in pairs])),
         "target": signed_from_uint8(_stack([(pair.name, pair.target) for pair in pairs if pair.target is not None])),
         "level": torch.tensor([-1 if pair.level is None else pair.level for pair in pairs]),
+        "index": torch.tensor([index for index, _ in drawn]),
     }
 
 

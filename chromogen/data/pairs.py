@@ -1,11 +1,13 @@
 """Sets of pairs, and the two data values of a recipe that open them: a folder of images, or phantom tissue."""
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from chromogen.data.phantom import Phantom, draw
 from chromogen.tensors import Uint8Image
 
 Split = Literal["train", "val"]
+Seen = TypeVar("Seen")
 
 
 class PairSet(Protocol):
@@ -35,6 +38,12 @@ class PairSet(Protocol):
     def __getitem__(self, index: int) -> PairImages: ...
     def target(self, index: int) -> Uint8Image:
         """One of the `target_count` targets by itself, for unpaired draws."""
+
+    def fresh(self, index: int) -> PairImages:
+        """A pair past the memory of latest images: nothing is kept, and several threads may ask at once."""
+
+    def identity(self) -> str:
+        """What decides every pixel of the set, in one word: two sets of the same identity hold the same images."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class FolderData(Draws):
         table = find_pairs(self.root, self.layout)
         train, val = self._divided(table)
         kind = "pairs" if table.paired else f"unpaired source images ({len(table.unpaired_targets)} targets)"
-        return f"{table.root.resolve().name} ({table.layout} layout): {len(train)} training and {len(val)} validation {kind}"
+        counts = f"{len(train)} training and {len(val)} validation {kind}{self.left_out()}"
+        return f"{table.root.resolve().name} ({table.layout} layout): {counts}"
 
     def _divided(self, table: PairTable) -> tuple[list[Pair], list[Pair]]:
         """Training and validation pairs: by the layout's own split, or by name, else a share of the groups."""
@@ -193,7 +203,7 @@ class PhantomData(Draws):
         p = self.phantom
         return (
             f"phantom tissue of {p.size_px} px at {p.mpp} um/px, sections {p.displacement_um} um apart: "
-            f"{self.train_pairs} training and {self.validation_pairs} validation pairs"
+            f"{self.train_pairs} training and {self.validation_pairs} validation pairs{self.left_out()}"
         )
 
 
@@ -216,8 +226,14 @@ class FolderPairs:
 
     def __getitem__(self, index: int) -> PairImages:
         pair = self.pairs[index]
-        source, *target = self._memory.get(index % len(self), lambda: self._read(pair))
-        return PairImages(pair.name, source, target[0] if target else None, pair.level)
+        return _pair_images(pair, self._memory.get(index % len(self), lambda: self._read(pair)))
+
+    def fresh(self, index: int) -> PairImages:
+        return _pair_images(self.pairs[index], self._read(self.pairs[index]))
+
+    def identity(self) -> str:
+        files = [(str(path), *_version(path)) for pair in self.pairs for path in (pair.source, pair.target) if path]
+        return _digest(("files", self.resize_px, self.names, files))
 
     def target(self, index: int) -> Uint8Image:
         if not self.lone_targets:
@@ -259,6 +275,13 @@ class PhantomPairs:
         source, target = self._memory.get(index, lambda: self._draw(index))
         return PairImages(self.names[index], source, target, self.levels[index])
 
+    def fresh(self, index: int) -> PairImages:
+        source, target = self._draw(index)
+        return PairImages(self.names[index], source, target, self.levels[index])
+
+    def identity(self) -> str:
+        return _digest(("phantoms", self.phantom, self._entropy, len(self)))
+
     def target(self, index: int) -> Uint8Image:
         target = self[index].target
         assert target is not None
@@ -287,6 +310,38 @@ class _Memory:
         while self.room < 0 and self.held:
             self.room += _bytes(self.held.popitem(last=False)[1])
         return images
+
+
+_SURVEYS: OrderedDict[tuple[str, object], tuple[Any, ...]] = OrderedDict()  # the latest ones of this process
+
+
+def survey(pairs: PairSet, look: Callable[[PairImages], Seen]) -> tuple[Seen, ...]:
+    """What `look` sees in every pair, in order: one pass over all images, as long as that of `chromogen data check`.
+
+    Remembered for this process, so that the next training on the same images reads nothing. No image is kept. `look` is a
+    function of a module. Raises what reading an image raises.
+    """
+    key = (pairs.identity(), look)
+    if key not in _SURVEYS:
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            _SURVEYS[key] = tuple(pool.map(lambda index: look(pairs.fresh(index)), range(len(pairs))))
+        while len(_SURVEYS) > 4:
+            _SURVEYS.popitem(last=False)
+    return _SURVEYS[key]
+
+
+def _pair_images(pair: Pair, images: list[Uint8Image]) -> PairImages:
+    source, *target = images
+    return PairImages(pair.name, source, target[0] if target else None, pair.level)
+
+
+def _version(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _bytes(images: list[Uint8Image]) -> int:

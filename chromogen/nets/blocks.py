@@ -1,10 +1,13 @@
 """Pieces that several networks share."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 Norm = Literal["batch", "instance", "none"]
 
@@ -68,6 +71,83 @@ def started(network: nn.Module, norm: Norm) -> nn.Module:
             convolutions = [m for m in part.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
             convolutions[-1].weight.mul_(0.1)
     return network
+
+
+def without_idle_biases(network: nn.Module) -> nn.Module:
+    """Take away each bias that an instance norm right behind subtracts again, and return `network`.
+
+    Its gradient is 0 but for rounding, which Adam blows up to full steps: it would wander, and no two machines alike.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for before, norm in pairwise(module):
+                if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.InstanceNorm2d):
+                    before.bias = None
+    return network
+
+
+def xavier_started(network: nn.Module, gain: float = 0.02) -> nn.Module:
+    """Draw the first weights as CUT does and return `network`: N(0, gain^2 2 / (fan in + fan out)), biases 0.
+
+    Only for layers whose size is divided out behind them, by instance norms or unit vectors: the signal all but vanishes.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def spectral_started(network: nn.Module) -> nn.Module:
+    """Give every convolution spectral norm, from PyTorch's own first weights and biases of 0, and return `network`.
+
+    Of a stored weight only the direction is used, but its size says how fast Adam turns it: hence no small start here.
+    """
+    for module in [*network.modules()]:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+            outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+            register_parametrization(module, "weight", SpectralNorm(module.weight, outputs))
+    return network
+
+
+class SpectralNorm(nn.Module):
+    """A weight divided by its largest singular value, as a matrix of outputs by everything else (Miyato et al., ICLR 2018).
+
+    The value is followed by one step of power iteration at every use in training; evaluation uses it as it stands. `outputs`
+    is the dimension that counts output channels. The arithmetic is float32, also in autocast.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, outputs: int = 0) -> None:
+        super().__init__()
+        self.outputs = outputs
+        matrix = self._matrix(weight.detach())
+        self.register_buffer("u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        self.register_buffer("v", F.normalize(matrix.mT @ self.u, dim=0))
+        for _ in range(15):
+            self._follow(matrix)
+
+    def forward(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        with torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False):
+            matrix = self._matrix(weight.float())
+            if self.training:
+                self._follow(matrix.detach())
+            # u'Wv as a plain sum: the last bits of a matrix product depend on where in memory its factors lie
+            sigma = (matrix * torch.outer(self.u.float(), self.v.float())).sum()
+            return (weight / sigma).to(weight.dtype)
+
+    @torch.no_grad()
+    def _follow(self, matrix: Float[Tensor, "outputs rest"]) -> None:
+        self.u = F.normalize(matrix @ self.v, dim=0)
+        self.v = F.normalize(matrix.mT @ self.u, dim=0)
+
+    def _matrix(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "outputs rest"]:
+        return weight.transpose(0, self.outputs).flatten(1)
 
 
 def _start_small(network: nn.Module, spread: float) -> nn.Module:

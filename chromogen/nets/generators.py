@@ -1,15 +1,18 @@
 """Image-to-image networks: signed RGB in, signed RGB out, the same size."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from chromogen.nets.antialias import BlurUp, Downsampling, blurs
 from chromogen.nets.blocks import Norm, ResidualBlock, Tanh, needs_bias, norm_layer
 from chromogen.tensors import SignedImages
 
 Upsampling = Literal["transposed", "bilinear"]
+Taps = tuple[int, ...]  # how many layers have run
 
 
 class ResnetGenerator(nn.Sequential):
@@ -17,6 +20,7 @@ class ResnetGenerator(nn.Sequential):
 
     Sizes must be multiples of 4. With 9 blocks and 64 filters it has 11.383 M parameters. `upsampling="transposed"` is the
     published form; "bilinear" (resize, then convolve) cannot leave a checkerboard (Odena et al., Distill 2016).
+    `downsampling="blurred"` convolves at full size and then blurs away what half the size cannot hold. CUT has both.
     """
 
     def __init__(
@@ -26,20 +30,60 @@ class ResnetGenerator(nn.Sequential):
         norm: Norm = "batch",
         dropout: float = 0.0,
         upsampling: Upsampling = "transposed",
+        downsampling: Downsampling = "strided",
     ) -> None:
         bias = needs_bias(norm)
+        stride = 2 if downsampling == "strided" else 1
         layers: list[nn.Module] = [*_edge(3, width, bias), norm_layer(norm, width), nn.ReLU()]
         for c in (width, 2 * width):
-            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=bias), norm_layer(norm, 2 * c), nn.ReLU()]
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), norm_layer(norm, 2 * c), nn.ReLU()]
+            layers += blurs(downsampling)
         layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
             layers += [*_upsampled(c, c // 2, bias, upsampling), norm_layer(norm, c // 2), nn.ReLU()]
         super().__init__(*layers, *_edge(width, 3, bias=True), Tanh())
 
+    def forward(self, x: SignedImages, taps: Taps = (), whole: bool = True) -> Any:
+        """The image; with `taps` (ascending) also the features behind that many layers, 0 being `x`: (image, features).
+
+        With `whole=False` the features alone, as `features` gives them: layers behind the last tap do not run.
+        """
+        if not taps:
+            return super().forward(x)
+        features = [x] if taps[0] == 0 else []
+        for number, layer in enumerate([*self] if whole else [*self][: taps[-1]], start=1):
+            x = layer(x)
+            if number in taps:
+                features.append(x)
+        return (x, features) if whole else features
+
+    def features(self, x: SignedImages, taps: Taps) -> list[Float[Tensor, "n _c _h _w"]]:
+        """What `x` has become behind each number of layers in `taps` (ascending, 0: `x` itself)."""
+        found: list[Tensor] = self(x, taps, whole=False)
+        return found
+
+    @property
+    def contrast_taps(self) -> Taps:
+        """Where CUT compares patches: the image, both down-sampling convolutions, the first and the fifth (or last) block.
+
+        With blurred down-sampling these are 0, 4, 8, 12 and 16, the numbers that CUT's option has.
+        """
+        convolutions = [number for number, layer in enumerate(self, start=1) if isinstance(layer, nn.Conv2d)]
+        blocks = [number for number, layer in enumerate(self, start=1) if isinstance(layer, ResidualBlock)]
+        return 0, *convolutions[1:3], *sorted({*blocks[:1], *blocks[:5][-1:]})
+
+    def channels(self, taps: Taps) -> list[int]:
+        """How many channels the features of `taps` have."""
+        counts = [3]
+        for layer in self:
+            counts.append(layer.out_channels if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else counts[-1])
+        return [counts[tap] for tap in taps]
+
     @staticmethod
-    def reach_px(blocks: int) -> int:
+    def reach_px(blocks: int, downsampling: Downsampling = "strided") -> int:
         """How far from an output pixel an input pixel can still matter: half the receptive field, rounded up."""
-        return 3 + 1 + 2 + 4 * 2 * blocks + 9 + 3
+        blurred = 1 + 2 if downsampling == "blurred" else 0
+        return 3 + 1 + 2 + blurred + 4 * 2 * blocks + 9 + 3
 
 
 def _edge(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
@@ -50,7 +94,7 @@ def _upsampled(inputs: int, outputs: int, bias: bool, upsampling: Upsampling) ->
     if upsampling == "transposed":
         return [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)]
     return [
-        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        BlurUp(),
         nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect", bias=bias),
     ]
 

@@ -49,23 +49,15 @@ class LevelAwareGenerator(nn.Module):
     def __init__(self, width: int = 64, blocks: int = 9, level_width: int = 64, window: int = 5) -> None:
         super().__init__()
         c = 4 * width
-        self.encoder = nn.Sequential(
-            nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
-            nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(2 * width, c, 3, stride=2, padding=1),
-            nn.ReLU(),
-        )
+        self.whole_in = nn.Sequential(nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"), nn.ReLU())
+        self.half_in = nn.Sequential(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU())
+        self.quarter_in = nn.Sequential(nn.Conv2d(2 * width, c, 3, stride=2, padding=1), nn.ReLU())
         self.reader = LevelReader(c, level_width, window)
         self.modulations = nn.ModuleList([nn.Conv2d(level_width + LEVELS, 2 * c, 1) for _ in range(blocks)])
         self.blocks = nn.ModuleList([ResidualBlock(c, "none") for _ in range(blocks)])
-        self.decoder = nn.Sequential(
-            *_doubled(c, 2 * width),
-            *_doubled(2 * width, width),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
-            Tanh(),
-        )
+        self.half_out = _doubled(c, 2 * width)
+        self.whole_out = _doubled(2 * width, width)
+        self.exit = nn.Sequential(nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"), Tanh())
         started(self, "none")
         with torch.no_grad():
             for small in (self.reader.grade, *self.modulations):
@@ -73,7 +65,9 @@ class LevelAwareGenerator(nn.Module):
 
     def forward(self, source: SignedImages) -> tuple[SignedImages, LevelMap]:
         """The stained image and the map of level logits."""
-        x = self.encoder(source)
+        whole = self.whole_in(source)
+        half = self.half_in(whole)
+        x = self.quarter_in(half)
         evidence, levels = self.reader(x)
         style = torch.cat([evidence, levels.softmax(dim=1).to(evidence.dtype)], dim=1)
         style = F.interpolate(style, size=x.shape[-2:], mode="bilinear", align_corners=False)
@@ -81,7 +75,8 @@ class LevelAwareGenerator(nn.Module):
             assert isinstance(block, ResidualBlock)
             scale, shift = modulation(style).chunk(2, dim=1)
             x = x + block.body(x * (1 + scale) + shift)
-        return self.decoder(x), levels
+        x = self.half_out(x) + half
+        return self.exit(self.whole_out(x) + whole), levels
 
     @staticmethod
     def reach_px(blocks: int, window: int) -> int:
@@ -91,9 +86,9 @@ class LevelAwareGenerator(nn.Module):
         return encoder + reader + 8 * blocks + decoder
 
 
-def _doubled(inputs: int, outputs: int) -> list[nn.Module]:
-    return [
+def _doubled(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
         nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"),
         nn.ReLU(),
-    ]
+    )

@@ -151,3 +151,12 @@ def test_unequal_sizes() -> None:
 def test_impossible_draws(field: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"data.{next(iter(field))} is"):
         Draws(**field)  # type: ignore[arg-type]
+
+
+def test_impossible_draws_are_refused() -> None:
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="data.drop_worst is .*; it must be from 0 to below 1"):
+            Draws(drop_worst=share)
+    for fields in ({"sampling": "weighted"}, {"drop_worst": 0.1}):
+        with pytest.raises(ValueError, match="judge a source and its target together, and data.unpaired parts them"):
+            Draws(unpaired=True, **fields)

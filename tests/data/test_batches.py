@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from chromogen.data import quality, sampling
 from chromogen.data.batches import train_batches
 from chromogen.data.pairs import FolderData, PhantomData
 from chromogen.data.phantom import Phantom
@@ -49,6 +50,7 @@ def test_a_batch(tmp_path: Path) -> None:
     assert batch["source"].dtype == torch.float32 and batch["level"].dtype == torch.int64
     levels = [0, 1, 1, 2, 3, 3, 3]
     assert batch["level"].tolist() == [levels[k] for k in numbers([batch])]
+    assert batch["index"].dtype == torch.int64 and batch["index"].tolist() == numbers([batch])
     assert numbers([batch]) == numbers([batch], "target")
     # values in [-1, 1]: a pair's colours are 10 k and 10 k + 5 of 255
     assert torch.allclose(batch["target"] - batch["source"], torch.tensor(10 / 255), atol=1e-6)
@@ -83,7 +85,7 @@ def test_two_ranks_together_see_the_batch_of_one_process() -> None:
     alone = list(train_batches(VARIED, 4, 7, 2, 3))
     ranks = [list(train_batches(VARIED, 2, 7, 2, 3, rank=rank, world=2)) for rank in (0, 1)]
     for one, first, second in zip(alone, *ranks, strict=True):
-        for key in ("source", "target", "level"):
+        for key in ("source", "target", "level", "index"):
             assert torch.equal(one[key][0::2], first[key]) and torch.equal(one[key][1::2], second[key])
 
 
@@ -111,6 +113,66 @@ def test_balancing_needs_levels(tmp_path: Path) -> None:
     assert sorted(next(iter(train_batches(data, 2, 0, 0, 1)))["level"].tolist()) == [-1, 0]
     with pytest.raises(ValueError, match="needs the HER2 level of every pair; 1 of 2 have none, for example tumour"):
         train_batches(replace(data, class_balanced=True), 2, 0, 0, 1)
+
+
+def weighted(root: Path, monkeypatch: pytest.MonkeyPatch, by_number: list[float]) -> FolderData:
+    """Seven pairs that are drawn by these weights."""
+    data = replace(folder(root), sampling="weighted")
+    monkeypatch.setattr(sampling, "weights", lambda pairs, members: np.array(by_number)[members])
+    return data
+
+
+def test_weighted_draws_are_as_frequent_as_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = [0.5, 0.0, 1.0, 3.0, 1.0, 1.0, 0.5]  # in an epoch of 7: as many draws each, or one above or below where broken
+    data = weighted(tmp_path, monkeypatch, shares)
+    seen = numbers(list(train_batches(data, 7, 0, 0, 200)))
+    epochs = [Counter(seen[start : start + 7]) for start in range(0, 1400, 7)]
+    for epoch in epochs:
+        assert epoch[1] == 0 and epoch[3] == 3 and all(epoch[k] == 1 for k in (2, 4, 5)) and epoch[0] + epoch[6] == 1
+    assert 70 < sum(epoch[0] for epoch in epochs) < 130  # half of 200
+    assert len({tuple(seen[start : start + 7]) for start in range(0, 1400, 7)}) > 150  # epochs are shuffled
+
+
+def test_weighted_draws_resume_and_are_shared_alike(tmp_path: Path) -> None:
+    """By Q_i itself, of phantoms: from any step, by any number of workers and processes the same."""
+    data = replace(VARIED, sampling="weighted", drop_worst=0.2)
+    whole = list(train_batches(data, 4, 7, 0, 6))
+    assert same(whole[4:], list(train_batches(data, 4, 7, 4, 2)))
+    assert same(whole, list(train_batches(data, 4, 7, 0, 6, workers=2)))
+    ranks = [list(train_batches(data, 2, 7, 2, 3, rank=rank, world=2)) for rank in (0, 1)]
+    for one, first, second in zip(whole[2:5], *ranks, strict=True):
+        assert torch.equal(one["source"][0::2], first["source"]) and torch.equal(one["source"][1::2], second["source"])
+    assert not same(whole, list(train_batches(replace(data, sampling="even"), 4, 7, 0, 6)))
+
+
+def test_weights_hold_within_a_balanced_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = replace(weighted(tmp_path, monkeypatch, [5, 1, 3, 1, 0, 2, 1]), class_balanced=True)  # levels 0112333
+    batches = list(train_batches(data, 4, 0, 0, 240))
+    assert all(batch["level"].tolist() == [0, 1, 2, 3] for batch in batches)
+    seen = Counter(numbers(batches))
+    assert seen[0] == seen[3] == 240 and seen[4] == 0
+    assert seen[1] == pytest.approx(60, abs=20) and seen[2] == 240 - seen[1]
+    assert seen[5] == pytest.approx(160, abs=1) and seen[6] == pytest.approx(80, abs=1)
+
+
+def test_the_worst_pairs_do_not_train_but_validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(quality, "worst", lambda pairs, share: asked.append((len(pairs), share)) or np.array([5, 2]))
+    data = replace(folder(tmp_path), drop_worst=0.3)
+    batches = list(train_batches(data, 5, 0, 0, 3))
+    for batch in batches:
+        assert sorted(batch["index"].tolist()) == sorted(numbers([batch])) == [0, 1, 3, 4, 6]
+    assert asked == [(7, 0.3)]
+    assert Counter(numbers(list(train_batches(replace(data, class_balanced=True), 4, 0, 0, 2)))) == {
+        0: 2,
+        1: 2,
+        3: 2,
+        4: 1,
+        6: 1,
+    }
+    held = replace(data, held_out=("00005_train_3+",))
+    assert held.open("val").names == ("00005_train_3+",) and len(held.open("train")) == 6
+    assert "6 training and 1 validation pairs, 0.3 of the training pairs left out as the worst" in held.describe()
 
 
 def test_unpaired_targets_are_drawn_independently(tmp_path: Path) -> None:

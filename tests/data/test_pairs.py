@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from chromogen.config import from_fields, to_fields
-from chromogen.data.pairs import FolderData, PhantomData
+from chromogen.data.images import PairImages
+from chromogen.data.pairs import FolderData, PhantomData, survey
 from chromogen.data.phantom import Phantom, draw
 
 
@@ -300,3 +301,32 @@ def test_real_pairs_two_held_out(bci_dev: Path) -> None:
     pair = data.open("val")[0]
     assert pair.source.shape == (1024, 1024, 3) and pair.target is not None and pair.target.shape == (1024, 1024, 3)
     assert data.describe() == "bci_dev (bci layout): 6 training and 2 validation pairs"
+
+
+def test_a_survey_sees_every_pair_in_order_and_keeps_no_image(tmp_path: Path) -> None:
+    files = FolderData(bci(tmp_path, 6), crop_px=8, validation_share=0).open("train")
+    phantoms = PhantomData(Phantom(size_px=16), train_pairs=3).open("train")
+    for pairs, count in ((files, 6), (phantoms, 3)):
+        seen = survey(pairs, _name_and_first_pixel)
+        assert len(seen) == count and not pairs._memory.held
+        assert seen == tuple((one.name, int(one.source[0, 0, 0])) for one in pairs)
+
+
+def _name_and_first_pixel(images: PairImages) -> tuple[str, int]:
+    return images.name, int(images.source[0, 0, 0])
+
+
+def test_sets_of_the_same_images_have_one_identity(tmp_path: Path) -> None:
+    data = FolderData(bci(tmp_path, 4), crop_px=8, validation_share=0)
+    identity = data.open("train").identity()
+    assert replace(data, crop_px=4, cache_gib=0, flip_only=True).open("train").identity() == identity
+    assert replace(data, resize_px=12).open("train").identity() != identity
+    assert replace(data, validation_share=0.25).open("train").identity() != identity
+    write(tmp_path / "IHC/00002_train_2+.png", 99)
+    assert data.open("train").identity() != identity
+    phantoms = PhantomData(train_pairs=3)
+    assert phantoms.open("train").identity() == PhantomData(train_pairs=3, stain_jitter=0.2).open("train").identity()
+    assert (
+        len({d.open("train").identity() for d in (phantoms, replace(phantoms, seed=1), replace(phantoms, train_pairs=4))}) == 3
+    )
+    assert phantoms.open("train").identity() != replace(phantoms, validation_pairs=3).open("val").identity()

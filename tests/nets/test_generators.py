@@ -55,3 +55,48 @@ def test_patch_discriminator_sees_70_px() -> None:
     logits[0, 0, 15, 15].backward()
     rows = image.grad.abs().sum((0, 1, 3)).nonzero().flatten()
     assert int(rows.max() - rows.min()) + 1 == 70
+
+
+@pytest.mark.parametrize("downsampling", ["strided", "blurred"])
+def test_features_are_those_of_the_first_layers(downsampling: str) -> None:
+    torch.manual_seed(0)
+    net = ResnetGenerator(4, 6, "instance", upsampling="bilinear", downsampling=downsampling)
+    image = torch.rand(2, 3, 24, 32)
+    taps = net.contrast_taps
+    expected = [image if tap == 0 else nn.Sequential(*[net[n] for n in range(tap)])(image) for tap in taps]
+    made, beside = net(image, taps)
+    for found in (net.features(image, taps), beside):
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert torch.equal(made, net(image)) and net.channels(taps) == [x.shape[1] for x in expected] == [3, 8, 16, 16, 16]
+
+
+def test_features_run_no_layer_behind_the_last_tap() -> None:
+    net = ResnetGenerator(4, 6, "instance", downsampling="blurred")
+    ran = []
+    for number, layer in enumerate(net, start=1):
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+    net.features(torch.rand(1, 3, 16, 16), net.contrast_taps)
+    assert ran == list(range(1, 17))
+
+
+def test_contrast_taps_have_the_published_numbers_and_shrink_with_the_network() -> None:
+    assert ResnetGenerator(4, 9, downsampling="blurred").contrast_taps == (0, 4, 8, 12, 16)
+    assert ResnetGenerator(4, 9).contrast_taps == (0, 4, 7, 10, 14)
+    assert ResnetGenerator(4, 2, downsampling="blurred").contrast_taps == (0, 4, 8, 12, 13)
+    assert ResnetGenerator(4, 1, downsampling="blurred").contrast_taps == (0, 4, 8, 12)
+
+
+def test_blurred_keeps_size_weights_and_covers_its_receptive_field() -> None:
+    torch.manual_seed(0)
+    net = ResnetGenerator(8, 2, norm="none", upsampling="bilinear", downsampling="blurred").double()
+    strided = ResnetGenerator(8, 2, norm="none", upsampling="bilinear")
+    assert [p.shape for p in net.parameters()] == [p.shape for p in strided.parameters()]
+    reach, seen = ResnetGenerator.reach_px(2, "blurred"), 0
+    for place in range(64, 68):
+        image = torch.randn(1, 3, 128, 128, dtype=torch.double, requires_grad=True)
+        made = net(image)
+        assert made.shape == image.shape
+        made[0, :, place, place].sum().backward()
+        touched = image.grad.abs().sum((0, 1)).nonzero()
+        seen = max(seen, int((touched - place).abs().max()))
+    assert reach - 8 <= seen <= reach
