@@ -103,4 +103,4 @@ class StridedDiscriminator(nn.Sequential):
 def luma(images: SignedImages) -> Float[Tensor, "n 1 h w"]:
     """Grey values by the weights of ITU-R BT.601 (0.299, 0.587, 0.114), in [-1, 1] as the colours were, in float32."""
     red, green, blue = images.float().unbind(dim=1)
-    return (0.299 * red + 0.687 * green + 0.114 * blue).unsqueeze(1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chromogen.nets.attention_unet import Residual, SoftmaxAttention, deployed_unet, performer_unet
 from chromogen.nets.performer import FavorAttention
@@ -66,6 +67,16 @@ def test_softmax_attention_equals_loops() -> None:
             heads.append(sum(math.exp(logit) / total * v[j] for j, logit in enumerate(logits)))
         rows.append(net.out.weight[:, :, 0, 0] @ torch.cat(heads) + net.out.bias)
     assert torch.allclose(net(x), torch.stack(rows).T.view_as(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_softmax_attention_never_stores_the_matrix_of_weights(layout: torch.memory_format) -> None:
+    """Only the kernel with flat memory is allowed here; shapes or strides that it does not take are a RuntimeError."""
+    net = SoftmaxAttention(16, heads=2, key_divisor=8).requires_grad_(False)
+    x = torch.randn(1, 16, 6, 5)
+    wanted = net(x)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        assert torch.allclose(net(x.to(memory_format=layout)), wanted, atol=1e-6)
 
 
 def test_a_gate_begins_closed() -> None:
