@@ -37,6 +37,11 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return cast(Batch, moved)
 
 
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context in which nothing is cast to bfloat16 on the device of `like`: for sums and penalties that need float32."""
+    return torch.autocast("cpu" if like.is_meta else like.device.type, enabled=False)
+
+
 def signed_from_uint8(images: Uint8Image | Uint8Images) -> SignedImages:
     """Turn uint8 RGB, (H, W, 3) or (N, H, W, 3), into a float32 tensor (N, 3, H, W) in [-1, 1]."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:

@@ -4,11 +4,11 @@
 no gradient reaches them. The arithmetic is float32, also in autocast.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from chromogen.losses.adversarial import Scalar
+from chromogen.tensors import full_precision
 
 Vectors = Float[Tensor, "n p d"]
 
@@ -39,7 +39,7 @@ def agreement_weights(own: Float[Tensor, "n p"], trust: float) -> Float[Tensor, 
 
 def _own_and_losses(query: Vectors, key: Vectors, temperature: float) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n p"]]:
     # autocast would round cosines to 3 digits, which the temperature then multiplies by 14; it knows no meta device
-    with torch.autocast("cpu" if query.is_meta else query.device.type, enabled=False):
+    with full_precision(query):
         cosines = query.float() @ key.detach().float().mT
     own = cosines.diagonal(dim1=1, dim2=2)
     return own, (cosines / temperature).logsumexp(dim=2) - own / temperature

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chromogen.losses.adversarial import Scalar
-from chromogen.tensors import SignedImages
+from chromogen.tensors import SignedImages, full_precision
 
 
 def binomial_absolutes(fake: SignedImages, target: SignedImages, levels: int) -> Iterator[Scalar]:
@@ -31,5 +31,5 @@ def binomial_absolutes(fake: SignedImages, target: SignedImages, levels: int) ->
 def _blurred(x: Float[Tensor, "n c h w"], kernel: Float[Tensor, "c 1 5 5"]) -> Float[Tensor, "n c h w"]:
     if min(x.shape[-2:]) < 3:
         raise ValueError(f"a level of {x.shape[-2]}x{x.shape[-1]} px is too small to blur; use fewer levels or larger crops")
-    with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
+    with full_precision(x):
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=len(kernel))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chromogen.losses.adversarial import Scalar
-from chromogen.tensors import SignedImages
+from chromogen.tensors import SignedImages, full_precision
 
 
 def absolute(fake: SignedImages, target: SignedImages) -> Scalar:
@@ -26,7 +26,8 @@ def octave_absolutes(fake: SignedImages, target: SignedImages, octaves: int) -> 
     difference = fake.float() - target.float()
     taps = _four_blurs(difference)
     for _ in range(octaves):
-        difference = _halved(difference, taps)
+        with full_precision(difference):
+            difference = _halved(difference, taps)
         yield difference.abs().mean()
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chromogen.losses.adversarial import Scalar
-from chromogen.tensors import SignedImages
+from chromogen.tensors import SignedImages, full_precision
 
 C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III-B, for a data range of 1
 EPSILON = 1e-6  # beside the norm of a target: a black image is no reason to divide by 0
@@ -27,7 +27,7 @@ def ssim(fake: SignedImages, target: SignedImages, window_px: int = 11, sigma: f
     if min(fake.shape[-2:]) < window_px:
         raise ValueError(f"SSIM with windows of {window_px} px needs larger images than {fake.shape[-1]}x{fake.shape[-2]} px")
     # autocast would turn the convolutions into bfloat16, whose 3 digits are less than a variance needs; it knows no meta device
-    with torch.autocast("cpu" if fake.is_meta else fake.device.type, enabled=False):
+    with full_precision(fake):
         # halved, not yet shifted to [0, 1]: a variance is a difference, and closer to 0 it loses fewer digits
         x, y = fake.float() / 2, target.float() / 2
         moments = _blurred(torch.cat([x, y, x * x + y * y, x * y], dim=1), _gaussian(window_px, sigma, like=x))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chromogen.losses.adversarial import Scalar
+from chromogen.tensors import full_precision
 
 Scores = Float[Tensor, "..."]
 
@@ -36,7 +37,7 @@ def gradient_penalty(
     torch's global generator. All of it is float32, also in autocast: a squared norm of many small gradients leaves the
     range of half precision. Differentiable with respect to what `score` is made of, not to the images.
     """
-    with torch.autocast("cpu" if real.is_meta else real.device.type, enabled=False):
+    with full_precision(real):
         real, fake = real.detach().float(), fake.detach().float()
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
         between = torch.lerp(real, fake, share).requires_grad_(True)

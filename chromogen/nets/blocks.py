@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
+from chromogen.tensors import full_precision
+
 Norm = Literal["batch", "instance", "none"]
 
 
@@ -133,7 +135,7 @@ class SpectralNorm(nn.Module):
             self._follow(matrix)
 
     def forward(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        with torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False):
+        with full_precision(weight):
             matrix = self._matrix(weight.float())
             if self.training:
                 self._follow(matrix.detach())

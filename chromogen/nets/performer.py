@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from chromogen.tensors import full_precision
+
 CHUNK_TOKENS = 16384  # worked on at once: 2 heads of 256 float32 features are then 32 MiB an image
 
 
@@ -98,7 +100,7 @@ class FavorAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         query, key, value = (tokens(part(x).float(), self.heads) for part in (self.query, self.key, self.value))
-        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
+        with full_precision(x):
             attended = favor_attention(query, key, value, self.directions.float())
         return self.out(feature_map(attended, *x.shape[-2:]).to(x.dtype))
 

@@ -1,7 +1,6 @@
 """Less memory for more time: what a network computed is thrown away and computed again in the backward pass."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -37,17 +36,22 @@ def _wrap(module: nn.Module) -> None:
 def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Around the first computation: remember the buffers; around the second: use those, then put today's back."""
     before = [(owner, name, tensor.clone()) for owner, name, tensor in _buffers(module)]
-    return _swapped([]), _swapped(before)
+    return _Swapped([]), _Swapped(before)
 
 
-@contextmanager
-def _swapped(buffers: Buffers) -> Iterator[None]:
-    today = [(owner, name, owner._buffers[name]) for owner, name, _ in buffers]
-    _set(buffers)
-    try:
-        yield
-    finally:
-        _set(today)
+class _Swapped(AbstractContextManager[None]):
+    """Entered once or, where gradients are differentiated again, more often: these buffers inside, today's outside."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        self.buffers = buffers
+        self.today = list[list[Any]]()
+
+    def __enter__(self) -> None:
+        self.today.append([(owner, name, owner._buffers[name]) for owner, name, _ in self.buffers])
+        _set(self.buffers)
+
+    def __exit__(self, *error: object) -> None:
+        _set(self.today.pop())
 
 
 def _set(buffers: Any) -> None:

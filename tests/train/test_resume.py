@@ -1,4 +1,4 @@
-"""Every method, stopped and resumed, ends with the bytes of a run that was never stopped: pools, random features, norms and all."""
+"""Every method, stopped and resumed, ends with the bytes of a run that was never stopped."""
 
 import os
 import signal
