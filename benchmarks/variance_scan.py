@@ -9,7 +9,7 @@ each number is the mean over them. How to read the columns:
 
 - share at the start: of the penalty, in the sum of the generator's terms at its first step
 - sharpness: energy of fine detail relative to the real image; blur is below 1
-- diversity: standard deviation over the images at each pixel, averaged, relative to that over the real images; collapse is below 1
+- diversity: standard deviation over the images at each pixel, averaged, relative to the real images; collapse is below 1
 - DAB of 3+: mean DAB density over the 3+ images, relative to the real ones
 - violations: pairs of levels, of 6, whose mean DAB stands in the wrong order
 """
@@ -112,7 +112,9 @@ def main() -> None:
                 made, share = trained(replace(method, weight_variance=weight), data, loop, Path(folder) / "run")
             rows.append([share, *scores(made, real, pairs.levels)])
         means = np.mean(rows, axis=0)
-        print(f"| {weight:g} | " + " | ".join(f.format(value) for f, value in zip(FORMATS, means, strict=True)) + " |", flush=True)
+        print(
+            f"| {weight:g} | " + " | ".join(f.format(value) for f, value in zip(FORMATS, means, strict=True)) + " |", flush=True
+        )
     print(
         f"\n{chosen.system}, widths divided by {chosen.narrow}, {chosen.blocks} blocks; {chosen.steps} steps of "
         f"{chosen.batch_size} phantoms of {chosen.size_px} px, sections {chosen.displacement_um:g} um apart; "

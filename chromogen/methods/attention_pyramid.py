@@ -6,8 +6,8 @@ resized to 512; 10 epochs at the constant rate of 2e-4, batch 2.
 
 Deviations from the report
 - It writes that a position becomes the weighted sum of the values. We add that sum to the features through a gate that begins
-  at 0 (Zhang et al., SAGAN, 2019): in its place, positions differ only as far as their weights do, and those begin all but even.
-  `literal` is without.
+  at 0 (Zhang et al., SAGAN, 2019). Alone, it differs between positions only as far as their weights do, and those begin all
+  but even: `literal`, which is so, makes pictures of the right colour without detail.
 - Equation 1 has no sqrt(d_k), equation 4 has: we follow the latter.
 - At 512 px a stored matrix of weights would be 275 GB in float32 at the last place alone. Ours is exact without storing it, but
   every pixel still meets every other: `pooled` lets each meet a sixteenth of them.

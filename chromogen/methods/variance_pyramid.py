@@ -1,15 +1,15 @@
 """PyramidPix2pix with a penalty on lost variety (Rehmat et al., "A Variance-Penalized GAN", 2025, arXiv:2506.18371).
 
 The objective of PyramidPix2pix (Liu et al., CVPRW 2022: cross-entropy GAN + 25 L1 + 25 L1 on each of three octaves) and a term
-against stains that all look alike: for each pixel, how far the variance over the generated batch is from that over the real one
-(figure 4). A batch of one has no variance and gives no signal; one of a single HER2 level gives little. So batches hold 4 images,
-the four levels in turn (`class_balanced` of the data).
+against stains that all look alike: for each pixel, how far the variance over the generated batch is from that over the real
+one (figure 4). A batch of one has no variance and gives no signal; one of a single HER2 level gives little. So batches hold 4
+images, the four levels in turn (`class_balanced` of the data).
 
 Only the abstract and the captions could be read
 - Figure 3 speaks of "input images" where figure 4 says "real": we compare with the real IHC, not with the H&E.
-- Weight, range, batch and length are not in them. Ours: the weight, so that the term begins at a tenth of the L1 pyramid (on
-  four BCI images of the four levels, values in [-1, 1]; there 76-77, see benchmarks/variance_scan.py for others), batches of 4,
-  population variance, levels in turn; crop, epochs and all else as PyramidPix2pix. `weight-0.1` ... `weight-100` span a scan.
+- Weight, range, batch and length are not in them. Ours: the weight, so that the term begins near a tenth of the L1 pyramid
+  (values in [-1, 1]), batches of 4, population variance, levels in turn; crop, epochs and all else as PyramidPix2pix.
+  `weight-0.1` ... `weight-100` are a scan; benchmarks/variance_scan.py runs it.
 
 Deviations from the published code of PyramidPix2pix, as in ours: evaluation uses running batch-norm statistics and no dropout;
 the rate falls at every step of the second half, not once an epoch. `smooth` is without norm (docs/decisions/0005).

@@ -14,14 +14,13 @@ Residual = Literal["gated", "plain", "none"]
 class SelfAttention(nn.Module):
     """Every position becomes a mean of the values of all positions, weighted by softmax(Q K^T / sqrt(d_k)).
 
-    Q, K and V are three linear maps of the features without bias (Vaswani et al., NeurIPS 2017, equation 1). As in SAGAN (Zhang
-    et al., ICML 2019, section 3) queries and keys have `channels` / `reduction` channels, values all of them, keys and values are
-    max-pooled by `pooled` along each side, and the result is added through a gate that begins at 0. `residual="plain"` adds it
-    as it is, "none" puts it in the place of the features. Several heads share the channels out.
+    Q, K and V are three linear maps of the features without bias (Vaswani et al., NeurIPS 2017, equation 1). As in SAGAN
+    (Zhang et al., ICML 2019, section 3), queries and keys have `channels` / `reduction` channels and values all of them, keys
+    and values are max-pooled by `pooled` along each side, and the result is added through a gate that begins at 0.
+    `residual="plain"` adds it as it is, "none" puts it in the place of the features. Heads share the channels out.
 
-    The softmax is exact, and the matrix of all weights is never stored: memory grows with the number of positions, time with its
-    square. The sums are in float32 even of bfloat16 features. Raises ValueError when the heads do not divide the
-    channels.
+    The softmax is exact, and the matrix of all weights is never stored: memory grows with the number of positions, time with
+    its square. The sums are in float32 even of bfloat16 features. Raises ValueError when the heads do not divide the channels.
     """
 
     def __init__(

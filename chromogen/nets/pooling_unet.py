@@ -1,4 +1,4 @@
-"""The U-Net of segmentation: convolutions in pairs, max-pooling between them, copies across (Ronneberger et al., MICCAI 2015)."""
+"""The U-Net of segmentation: paired convolutions, max-pooling between them, copies across (Ronneberger et al., MICCAI 2015)."""
 
 from itertools import pairwise
 from typing import Literal
@@ -15,10 +15,10 @@ Output = Literal["tanh", "relu", "linear"]
 class PoolingUNet(nn.Module):
     """Two 3x3 convolutions with ReLU a scale; `depth` max-poolings, each doubling the channels, and as many steps back.
 
-    Sizes must be multiples of 2 ** depth. As in Keras, padding is with zeros, biases begin at 0 and weights as Glorot and Bengio
-    (AISTATS 2010) draw them; no norm, no dropout. With depth 3 and 64 filters it has 8.558 M parameters. `output="tanh"` gives
-    signed RGB, and is a sigmoid in unit RGB; "relu" and "linear" are those in unit RGB, so that their signed RGB has no upper
-    limit, or none at all.
+    Sizes must be multiples of 2 ** depth. As in Keras, padding is with zeros, biases begin at 0 and weights as Glorot and
+    Bengio (AISTATS 2010) draw them; no norm, no dropout. With depth 3 and 64 filters it has 8.558 M parameters.
+    `output="tanh"` gives signed RGB (a sigmoid in unit RGB); "relu" and "linear" act in unit RGB, and their signed RGB may
+    leave its range.
     """
 
     def __init__(self, width: int = 64, depth: int = 3, output: Output = "tanh") -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ def test_number_of_parameters() -> None:
     count = 0
     for c_in, c_out in zip((3, *widths), widths, strict=False):
         count += 9 * c_in * c_out + c_out + 9 * c_out * c_out + c_out  # down
-    for c_out, c_in in zip(widths, widths[1:], strict=False):
+    for c_out, c_in in pairwise(widths):
         count += 9 * c_in * c_out + c_out  # enlarge
         count += 9 * 2 * c_out * c_out + c_out + 9 * c_out * c_out + c_out  # up
     count += 64 * 3 + 3
