@@ -58,7 +58,7 @@ def bench(plan: Plan, systems: Sequence[str], out: Path, jobs: int, say: Say, co
         methods.load(system)
     _begin(plan, out, command)
     test = plan.test_pairs()
-    _write_test(test, out / "test")
+    write_test(test, out / "test")
     _write_controls(plan, out)
     waiting = [system for system in systems if not (folder_of(out, system) / "result.json").is_file()]
     if len(waiting) < len(systems):
@@ -78,7 +78,7 @@ def _begin(plan: Plan, out: Path, command: str) -> None:
     write_json(file, {"command": command, "plan": fields, "title": plan.title(), "profile": PROFILE})
 
 
-def _write_test(pairs: PairSet, folder: Path) -> None:
+def write_test(pairs: PairSet, folder: Path) -> None:
     """The test images as files, so that every system and every control is read and scored in the same way."""
     for index in range(len(pairs)):
         pair = pairs[index]

@@ -15,19 +15,19 @@ none negative), depth 3, 64 filters, Glorot weights, batch 8. Ours too: all of `
 the second half).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from chromogen.losses import reconstruction
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tiling, Update
 from chromogen.nets.pooling_unet import Output, PoolingUNet
 from chromogen.tensors import Batch, SignedImages
 
-ERRORS = {"squared": F.mse_loss, "absolute": reconstruction.absolute}
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": F.mse_loss, "absolute": reconstruction.absolute}
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ class LevelReader(nn.Module):
         super().__init__()
         self.window = window
         self.look = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride=2, padding=1),
+            nn.Conv2d(inputs, inputs, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.Conv2d(inputs, inputs, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(inputs, width, 3, padding=1, padding_mode="reflect"),
             nn.ReLU(),
         )
         self.grade = nn.Conv2d(width, LEVELS, 1)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import skimage.color
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from chromogen.nets.wavelet_resnet import Bands, StridedDiscriminator, WaveletResnetGenerator, luma
+from chromogen.nets.wavelet_resnet import Bands, StridedDiscriminator, WaveletResnetGenerator, _BasicBlock, luma
 
 
 def parameters(network: nn.Module) -> int:
@@ -75,3 +76,24 @@ def test_widths_of_four_and_single_images() -> None:
     network = WaveletResnetGenerator(4, 1, "colour")
     made = network(torch.rand(1, 3, 64, 68) * 2 - 1)
     assert made.shape == (1, 3, 64, 68) and float(made.abs().max()) <= 1
+
+
+def test_a_block_against_one_with_a_strided_shortcut() -> None:
+    """He et al.'s form, written out; and its gradient with the channels last in memory, where that form corrupts memory."""
+    torch.manual_seed(0)
+    block = _BasicBlock(4, 8, 2, 0.0).eval()
+    x = torch.randn(2, 4, 64, 62)
+    conv1, norm1, relu, conv2, norm2 = block.body
+    strided = F.conv2d(x, block.shortcut[0].weight, stride=2)  # type: ignore[index]
+    expected = relu(norm2(conv2(relu(norm1(conv1(x))))) + block.shortcut[1](strided))  # type: ignore[index]
+    assert torch.allclose(block(x), expected, atol=1e-6)
+
+    gradients = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        block = block.to(memory_format=order)  # type: ignore[call-overload]
+        block.zero_grad()
+        for _ in range(30):
+            block(x.to(memory_format=order)).square().mean().backward()
+        gradients.append([p.grad.clone() for p in block.parameters() if p.grad is not None])
+    assert len(gradients[0]) == 9
+    assert all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, other in zip(*gradients, strict=True))
