@@ -22,15 +22,15 @@ LICENCE = "BCI: non-commercial use only, cite Liu et al. 2022 (BCI_LICENSE.md of
 PAIRS_IN_AN_EPOCH = 3_506
 
 
-def _published(name: str) -> Run:
-    """The run of a method's PRACTICE."""
+def _published(name: str, epochs: float | None = None) -> Run:
+    """The run of a method's PRACTICE; `epochs` where a variant has a length of its own."""
     practice = methods.practice_of(name)
     data = FolderData(
         root=Path("BCI"), layout="bci", crop_px=practice.crop_px, resize_px=practice.resize_px, flip_only=practice.flip_only,
         unpaired=practice.unpaired, class_balanced=practice.class_balanced, sampling=practice.sampling,
         drop_worst=practice.drop_worst, licence=LICENCE,
     )  # fmt: skip
-    steps = round(practice.epochs * PAIRS_IN_AN_EPOCH / practice.batch_size)
+    steps = round((epochs or practice.epochs) * PAIRS_IN_AN_EPOCH / practice.batch_size)
     loop = Loop(
         steps=steps, batch_size=practice.batch_size, workers=4, ema=practice.ema, validate_every=max(1, steps // 70),
         save_every=1_000,
@@ -60,14 +60,24 @@ def performer_unet() -> Run:
     return _published("performer_unet")
 
 
+def performer_unet_fast() -> Run:
+    """The same at a learning rate of 2e-4, with which it moves."""
+    return _published("performer_unet:fast")
+
+
 def attention_pyramid() -> Run:
     """PyramidPix2pix with self-attention after every change of size."""
     return _published("attention_pyramid")
 
 
 def unet() -> Run:
-    """A plain U-Net with the published setting, which fails; `--method` flags or `chromogen bench` show the one that works."""
+    """A plain U-Net with the published setting, which fails."""
     return _published("unet")
+
+
+def unet_fixed() -> Run:
+    """The same U-Net with a setting that learns."""
+    return _published("unet:fixed")
 
 
 def variance_pyramid() -> Run:
@@ -83,6 +93,11 @@ def cyclegan() -> Run:
 def cut() -> Run:
     """CUT, unpaired."""
     return _published("cut")
+
+
+def fastcut() -> Run:
+    """FastCUT, unpaired: 150 + 50 epochs."""
+    return _published("cut:fast", epochs=200)
 
 
 def paired_cut() -> Run:

@@ -58,7 +58,7 @@ def plan(height: int, width: int, tiling: Tiling, tile_px: int) -> Grid:
     if tiling.whole_image:
         if height * width > WHOLE_PIXELS:
             raise ValueError(
-                f"the image has {width} x {height} pixels, and this model, which normalises by the statistics of the whole "
+                f"the image has {width} x {height} pixels, and this model, which looks at the statistics of the whole "
                 f"image, takes at most {WHOLE_PIXELS} in one piece; cut the image into smaller ones, each to be normalised by "
                 "itself, or take a model trained with batch norm"
             )

@@ -113,7 +113,7 @@ class Chromogen:
         return nets["generator"](source)[1].float().softmax(dim=1)
 
 
-SOURCE = Source("Chromogen: what the published systems teach together; unpublished", 2025, "pairs + HER2 level")
+SOURCE = Source("Chromogen: what the published systems teach together; unpublished", 2026, "pairs + HER2 level")
 PRACTICE = Practice(crop_px=512, batch_size=4, epochs=100, flip_only=False, class_balanced=True, ema=0.999)
 METHOD = Chromogen()
 VARIANTS = {
