@@ -30,7 +30,8 @@ def _published(name: str, epochs: float | None = None) -> Run:
         unpaired=practice.unpaired, class_balanced=practice.class_balanced, sampling=practice.sampling,
         drop_worst=practice.drop_worst, licence=LICENCE,
     )  # fmt: skip
-    steps = round((epochs or practice.epochs) * PAIRS_IN_AN_EPOCH / practice.batch_size)
+    pairs = PAIRS_IN_AN_EPOCH - int(practice.drop_worst * PAIRS_IN_AN_EPOCH)
+    steps = round((epochs or practice.epochs) * pairs / practice.batch_size)
     loop = Loop(
         steps=steps, batch_size=practice.batch_size, workers=4, ema=practice.ema, validate_every=max(1, steps // 70),
         save_every=1_000,
