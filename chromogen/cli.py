@@ -301,7 +301,7 @@ def bench_staining(
     command = repeat_command(plan, systems, output)
     outcomes = bench(plan, systems, output, jobs, lambda line: err_console.print(line, soft_wrap=True), command)
     rows = write_table(output, outcomes, f"Virtual staining systems on {data.resolve().name}: {plan.title()}")
-    write_picture(output, [row["system"] for row in rows])
+    write_picture(output, [row["system"] for row in sorted(rows, key=lambda row: -row["balance"])])
     failed = [outcome for outcome in outcomes if outcome.reason]
     for outcome in failed:
         err_console.print(f"failed: {outcome.system}: {outcome.reason}", style="red", soft_wrap=True)
