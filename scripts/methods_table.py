@@ -1,12 +1,14 @@
-"""Writes the table of methods into README.md, between its two marks: .venv/bin/python scripts/methods_table.py"""
+"""Writes what the code says of the methods: README's table and docs/methods.md: .venv/bin/python scripts/methods_table.py"""
 
 import contextlib
+import importlib
 import io
 from pathlib import Path
 
-from chromogen import cli
+from chromogen import cli, methods
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "methods.md"
 BEGIN, END = "<!-- methods: scripts/methods_table.py -->\n", "<!-- end of methods -->"
 
 
@@ -27,5 +29,16 @@ def with_table(text: str) -> str:
     return before + BEGIN + table() + END + rest.split(END)[1]
 
 
+def page() -> str:
+    """Every method's own words: what it is, where it deviates from its source, which numbers are ours."""
+    parts = ["# Methods", "The heads of the files in `chromogen/methods/`, written here by `scripts/methods_table.py`."]
+    for name in methods.available():
+        practice = methods.practice_of(name)
+        told = (importlib.import_module(f"chromogen.methods.{name}").__doc__ or "").strip()
+        parts += [f"## {name}", f"```text\n{told}\n```", f"Trained on BCI with `{practice}`."]
+    return "\n\n".join(parts) + "\n"
+
+
 if __name__ == "__main__":
     README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -36,7 +36,7 @@ class Chromogen:
     level_window: int = 5  # positions, 16 px apart, over which evidence of the level is averaged
     discriminator_width: int = 64
     discriminator_layers: int = 3
-    weight_gan: float = 1.0  # 0: no discriminator at all
+    weight_gan: float = 5.0  # 0: no discriminator at all
     weight_l1: float = 10.0
     weight_octaves: tuple[float, ...] = (20.0, 30.0, 40.0)  # at 1/2, 1/4, 1/8 of the size
     weight_density: float = 50.0
@@ -116,10 +116,13 @@ class Chromogen:
 SOURCE = Source("Chromogen: what the published systems teach together; unpublished", 2026, "pairs + HER2 level")
 PRACTICE = Practice(crop_px=512, batch_size=4, epochs=100, flip_only=False, class_balanced=True, ema=0.999)
 METHOD = Chromogen()
+# A faint adversary, as this method first had it, and two ablations of that: docs/results/README.md has the rows that decided.
+FAINT = Chromogen(weight_gan=1.0)
 VARIANTS = {
     "fidelity": Chromogen(weight_gan=0.0),
-    "adversarial": Chromogen(weight_gan=5.0),
-    "no-level": Chromogen(weight_level=0.0),
-    "no-density": Chromogen(weight_density=0.0, weight_amount=0.0),
+    "adversarial": Chromogen(weight_gan=20.0),
+    "faint": FAINT,
+    "faint-no-level": replace(FAINT, weight_level=0.0),
+    "faint-no-density": replace(FAINT, weight_density=0.0, weight_amount=0.0),
     "narrow": replace(METHOD, width=32, blocks=6, level_width=32, discriminator_width=32),
 }

@@ -77,6 +77,23 @@ def test_translate_keeps_size_and_range_and_sees_only_the_source(name: str) -> N
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_step_in_bfloat16_is_finite_and_close_to_one_in_float32(name: str) -> None:
+    """Stages of a run in which different terms are at work; weights that stay float32 and finite."""
+    for progress in (0.0, 0.9):
+        found = []
+        for bf16 in (False, True):
+            torch.manual_seed(0)
+            method = small(name)
+            nets = method.networks().train()
+            optimizers = make_optimizers(method.players(), nets)
+            terms = train_step(method, nets, optimizers, [batch()], progress, bf16=bf16)
+            assert all(bool(torch.isfinite(value)) for value in terms.values())
+            assert all(p.dtype == torch.float32 and bool(torch.isfinite(p).all()) for p in nets.parameters())
+            found.append(sum(float(value.abs()) for value in terms.values()))
+        assert found[1] == pytest.approx(found[0], rel=0.1)
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_reloaded_from_a_file_it_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     method = small(name)
