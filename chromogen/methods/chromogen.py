@@ -1,6 +1,7 @@
 """What the published systems teach together; our own method.
 
-A ResNet generator grades the tissue while it stains it, and what it believes of the HER2 level, locally, modulates its blocks.
+A ResNet generator grades the tissue while it stains it, and what it believes of the HER2 level, locally, modulates its blocks;
+features of whole and half size are added back on the way up, so that nuclei stay where the source has them.
 Its loss: L1 on octaves, coarse ones weighing most (Liu et al. 2022; Li et al. 2023); the DAB density in boxes and of the whole
 image; local contrast at every octave, so that blur does not pay; cross-entropy of the level; a least-squares conditional GAN.
 
@@ -121,6 +122,7 @@ FAINT = Chromogen(weight_gan=1.0)
 VARIANTS = {
     "fidelity": Chromogen(weight_gan=0.0),
     "adversarial": Chromogen(weight_gan=20.0),
+    "fine": Chromogen(weight_l1=40.0, weight_octaves=(20.0, 20.0, 20.0)),
     "faint": FAINT,
     "faint-no-level": replace(FAINT, weight_level=0.0),
     "faint-no-density": replace(FAINT, weight_density=0.0, weight_amount=0.0),

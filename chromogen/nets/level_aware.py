@@ -42,8 +42,9 @@ class LevelAwareGenerator(nn.Module):
     """ResNet generator without norms whose residual blocks are modulated by the predicted level.
 
     Before each block a feature x becomes x (1 + scale) + shift (FiLM, Perez et al., AAAI 2018); scale and shift are linear in
-    the reader's evidence and in its softmax over the levels, both resized to the features. No label enters. Sizes are multiples
-    of 16 px, from 32 px. Its first weights are those of `blocks.started` without norms, modulation and grade at a tenth.
+    the reader's evidence and in its softmax over the levels, both resized to the features. Features of whole and half
+    size are added on the way back up, so that nuclei stay where the source has them. No label enters. Sizes are multiples of
+    16 px, from 32 px. Its first weights are those of `blocks.started` without norms, modulation and grade at a tenth.
     """
 
     def __init__(self, width: int = 64, blocks: int = 9, level_width: int = 64, window: int = 5) -> None:
