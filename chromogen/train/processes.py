@@ -71,5 +71,6 @@ def started(device: str = "auto") -> Iterator[Processes]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), world, chosen)
+        dist.barrier()  # leave together: a process that tears the group down while another still saves may abort
     finally:
         dist.destroy_process_group()
