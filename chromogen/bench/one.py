@@ -117,7 +117,8 @@ def _seconds_per_step(run: Run, device_name: str) -> float:
 
 
 def _cost(run: Run, folder: Path, before_mib: float) -> dict[str, Any]:
-    """What the training took: seconds a step (median over the log), peak memory, parameters."""
+    """What the training took: seconds a step (of the fastest stretch of the log, which other work disturbed least), peak
+    memory, parameters."""
     lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     times = [line["seconds_per_step"] for line in lines if "seconds_per_step" in line]
     nets = run.method.networks()
@@ -125,7 +126,7 @@ def _cost(run: Run, folder: Path, before_mib: float) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
     return {
         "steps": run.loop.steps,
-        "seconds_per_step": median(times[1:] or times),
+        "seconds_per_step": min(times[1:] or times),
         "parameters": sum(count.values()),
         "parameters_of_the_translator": sum(count[name] for name in run.method.translators),
         "memory_mib": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else resident_mib(peak=True) - before_mib,
