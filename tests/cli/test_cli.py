@@ -13,7 +13,7 @@ from chromogen.checkpoint import Card, load_model, save_model
 from chromogen.data.phantom import Phantom, draw
 from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture

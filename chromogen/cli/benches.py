@@ -1,0 +1,64 @@
+"""`chromogen bench staining`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from chromogen import methods as registry
+from chromogen.cli.console import FINE, SOME_FAILED, err_console, out_console
+
+
+def bench_staining(
+    data: Path,
+    budget: str,
+    output: Annotated[Path, arg(name="out", aliases=["-o"])],
+    methods: tuple[str, ...] = (),
+    held_out: tuple[str, ...] = (),
+    resize_px: int | None = None,
+    crop_px: int = 256,
+    batch_size: int = 2,
+    narrow: int = 1,
+    seed: int = 0,
+    jobs: int = 1,
+    workers: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    licence: str = "",
+) -> int:
+    """Train and score every system on the same pairs with the same budget; the same command continues what was interrupted.
+
+    Args:
+        data: Folder of pairs with a test split, or with --held-out.
+        budget: Length of each training: 400 (steps) or 10min (as many steps as fit).
+        output: Folder that receives table.md, table.csv, per_image.csv, picture.jpg and a folder a system.
+        methods: Systems as `chromogen methods` names them, with variants as NAME:VARIANT; by default every method's preset.
+        held_out: Names of the pairs to score, where the data has no test split; they never train.
+        resize_px: Bring the shorter side of every image to this first.
+        crop_px: Side of the training crops.
+        batch_size: Crops in a batch.
+        narrow: Divide every width of every network by this.
+        seed: Of first weights, crops and order.
+        jobs: Systems at a time.
+        workers: Processes that read images, for each system.
+        device: auto, cpu, cuda or cuda:N.
+        precision: bf16 where it is fast (auto), fp32 or bf16.
+        licence: Of the data, for the model cards.
+    """
+    from chromogen.bench.pictures import write_picture
+    from chromogen.bench.plan import Plan, budget_from_text
+    from chromogen.bench.staining import bench, repeat_command
+    from chromogen.bench.table import write_table
+
+    length = budget_from_text(budget)
+    plan = Plan(data, length, held_out, resize_px, crop_px, batch_size, narrow, seed, device, precision, workers, licence)
+    systems = list(dict.fromkeys(methods)) or registry.available()
+    command = repeat_command(plan, systems, output)
+    outcomes = bench(plan, systems, output, jobs, lambda line: err_console.print(line, soft_wrap=True), command)
+    rows = write_table(output, outcomes, f"Virtual staining systems on {data.resolve().name}: {plan.title()}")
+    write_picture(output, [row["system"] for row in sorted(rows, key=lambda row: -row["balance"])])
+    failed = [outcome for outcome in outcomes if outcome.reason]
+    for outcome in failed:
+        err_console.print(f"failed: {outcome.system}: {outcome.reason}", style="red", soft_wrap=True)
+    out_console.print(f"{output / 'table.md'} and {output / 'picture.jpg'}", soft_wrap=True)
+    return SOME_FAILED if failed else FINE

@@ -1,0 +1,122 @@
+"""`chromogen translate`, `evaluate`, `report` and `interpolate`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from chromogen import checkpoint
+from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress
+
+
+def translate(
+    images: Positional[tuple[Path, ...]] = (),
+    /,
+    input: Annotated[Path | None, arg(aliases=["-i"])] = None,
+    output: Output = Path("stained"),
+    model: str = checkpoint.DEFAULT_MODEL,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    tile_px: int = 1024,
+    batch_size: int = 1,
+    overwrite: bool = False,
+) -> int:
+    """Make the virtual stain of images, or of every image in a folder.
+
+    Args:
+        images: Image files or folders (the same as --input).
+        input: An image file or a folder of images.
+        output: The folder that receives one PNG an image, and translation.json.
+        model: A shipped model's name (see `chromogen models`), a .safetensors file or a run folder.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto takes bf16 where it is fast and changes a probe by less than one grey level on average.
+        tile_px: Larger images are cut into overlapping tiles of this size, unless the model needs the whole image.
+        batch_size: Tiles translated together.
+        overwrite: Replace results that another model or another image left there.
+    """
+    from chromogen.infer.folder import translate_folder
+    from chromogen.infer.stainer import load
+
+    sources = [*images, *([input] if input else [])]
+    if len(sources) != 1:
+        raise ValueError("name one image or one folder: chromogen translate he.png, or chromogen translate -i FOLDER -o FOLDER")
+    stainer = load(model, device, precision, tile_px, batch_size)
+    card = stainer.model.card
+    err_console.print(
+        f"{card.title} ({stainer.model.name}); data licence: {card.data_licence}\n{checkpoint.RESEARCH_USE}",
+         soft_wrap=True,
+    )  # fmt: skip
+    with progress("translating") as advance:
+        done = translate_folder(stainer, sources[0], output, advance, overwrite)
+    for file in done.failed:
+        err_console.print(f"failed: {file.source}: {file.reason}", style="red", soft_wrap=True)
+    if done.ignored:
+        err_console.print(f"not images that are read here: {', '.join(done.ignored)}", soft_wrap=True)
+    good = len(done.files) - len(done.failed)
+    err_console.print(f"{good} of {len(done.files)} images are in {output}")
+    return SOME_FAILED if done.failed else FINE
+
+
+def evaluate(
+    pred: Path,
+    target: Path,
+    output: Annotated[Path, arg(name="out", aliases=["-o"])],
+    source: Path | None = None,
+    profile: str = "bci2022",
+) -> int:
+    """Score predictions against real images, beside three controls that no model should lose to.
+
+    Args:
+        pred: Folder of predicted images.
+        target: Folder of real images; names match by stem.
+        output: Folder that receives metrics.json and per_image.csv.
+        source: Folder of the H&E images, for the control "H&E itself".
+        profile: The named protocol: bci2022 or gauss11.
+    """
+    from chromogen.report.scoring import score_folder, write_scores
+
+    with progress("scoring") as advance:
+        scores = score_folder(pred, target, source, profile, advance)
+    write_scores(scores, output)
+    out_console.print(scores.table())
+    for failure in scores.failures:
+        err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", soft_wrap=True)
+    return FINE if scores.complete else SOME_FAILED
+
+
+def report(folder: Positional[Path], /, output: Output = Path("report.html"), title: str = "Virtual staining") -> int:
+    """One self-contained page of every evaluation, translation and run found under a folder.
+
+    Args:
+        folder: Where to look.
+        output: The page to write.
+        title: Its heading.
+    """
+    from chromogen.report.page import write_report
+
+    write_report(folder, output, title)
+    out_console.print(f"{output}", soft_wrap=True)
+    return FINE
+
+
+def interpolate(
+    fidelity: Positional[str],
+    adversarial: Positional[str],
+    /,
+    output: Output,
+    share: float = 0.5,
+) -> int:
+    """A model between two of one architecture: less blur the nearer to the second, fewer inventions the nearer to the first.
+
+    Args:
+        fidelity: A model (name, file or run folder) trained for small errors.
+        adversarial: One trained on from it, for lifelike pictures.
+        output: The .safetensors file to write.
+        share: Of the second in every weight, from 0 to 1.
+    """
+    if output.suffix != checkpoint.SUFFIX:
+        raise ValueError(f"{output} must end in {checkpoint.SUFFIX}")
+    between = checkpoint.interpolated(checkpoint.load_model(fidelity), checkpoint.load_model(adversarial), share)
+    checkpoint.save_model(output, between.method, between.nets, between.card)
+    out_console.print(f"{output}: {between.card.title}, {share:g} of the second", soft_wrap=True)
+    return FINE
