@@ -19,7 +19,8 @@ from chromogen.bench.staining import write_test
 from chromogen.checkpoint import interpolated, load_model, save_model
 from chromogen.infer.folder import translate_folder
 from chromogen.infer.stainer import load
-from chromogen.report.scoring import score_folder, write_scores
+from chromogen.judge.folder import score_folder
+from chromogen.judge.written import write_scores
 from chromogen.train.loop import train
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

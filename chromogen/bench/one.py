@@ -24,7 +24,8 @@ from chromogen.devices import bf16_is_fast, pick_device
 from chromogen.files import write_json
 from chromogen.infer.folder import translate_folder
 from chromogen.infer.stainer import load
-from chromogen.report.scoring import score_folder, write_scores
+from chromogen.judge.folder import score_folder
+from chromogen.judge.written import write_scores
 from chromogen.tensors import on_device
 from chromogen.train.loop import STATE, train
 from chromogen.train.run import Run

@@ -23,7 +23,8 @@ from chromogen.data.levels import LEVELS, level_from_name
 from chromogen.data.pairs import PairSet
 from chromogen.evaluate import controls
 from chromogen.files import write_json, written_whole
-from chromogen.report.scoring import score_folder, write_scores
+from chromogen.judge.folder import score_folder
+from chromogen.judge.written import write_scores
 from chromogen.tensors import Uint8Image
 
 Say = Callable[[str], None]

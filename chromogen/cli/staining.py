@@ -73,12 +73,14 @@ def evaluate(
         source: Folder of the H&E images, for the control "H&E itself".
         profile: The named protocol: bci2022 or gauss11.
     """
-    from chromogen.report.scoring import score_folder, write_scores
+    from chromogen.judge.folder import score_folder
+    from chromogen.judge.table import table
+    from chromogen.judge.written import write_scores
 
     with progress("scoring") as advance:
         scores = score_folder(pred, target, source, profile, advance)
     write_scores(scores, output)
-    out_console.print(scores.table())
+    out_console.print(table(scores))
     for failure in scores.failures:
         err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", soft_wrap=True)
     return FINE if scores.complete else SOME_FAILED

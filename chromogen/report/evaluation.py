@@ -9,7 +9,7 @@ from chromogen.data.levels import LEVELS
 from chromogen.report.figures import agreement
 from chromogen.report.gallery import View, evenly, image_row
 from chromogen.report.markup import Content, Html, tag
-from chromogen.report.scoring import number
+from chromogen.judge.table import number
 from chromogen.report.section import Section, counted, found_path, inside, notice, origin, read_record
 from chromogen.report.verdict import verdicts
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from chromogen.report.scoring import number
+from chromogen.judge.table import number
 
 
 def verdicts(metrics: dict[str, Any]) -> list[str]:

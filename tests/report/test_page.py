@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chromogen.judge.folder import score_folder
+from chromogen.judge.written import write_scores
 from chromogen.report.figures import agreement, curve, ticks
 from chromogen.report.gallery import SHOWN_ROWS, evenly
 from chromogen.report.markup import Html, markup, tag
 from chromogen.report.page import BANNER, write_report
 from chromogen.report.pictures import DETAIL_PX, detail, detail_corner, overview
-from chromogen.report.scoring import score_folder, write_scores
 
 EVIL = "<img src=x onerror=alert(1)>_test_3+"
 

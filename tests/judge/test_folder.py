@@ -13,7 +13,9 @@ from rich.console import Console
 from chromogen.data.images import read_image
 from chromogen.evaluate.controls import controls
 from chromogen.evaluate.pixel import psnr, ssim
-from chromogen.report.scoring import Scores, score_folder, write_scores
+from chromogen.judge.folder import Scores, score_folder
+from chromogen.judge.table import table
+from chromogen.judge.written import write_scores
 from chromogen.report.verdict import verdicts
 
 NAMES = ["00000_test_0", "00001_test_1+", "00002_test_2+", "00003_test_3+"]
@@ -25,7 +27,7 @@ def scored(folders: Any, profile: str = "bci2022") -> Scores:
 
 def printed(scores: Scores, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(scores.table())
+    console.print(table(scores))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
