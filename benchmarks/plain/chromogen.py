@@ -3,13 +3,14 @@
 import torch
 import torch.nn.functional as F
 
-DAB = torch.linalg.inv(torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], dtype=torch.float64))[:, 2]
+INVERSE = torch.linalg.inv(torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], dtype=torch.float64))
+HAEMATOXYLIN, DAB = INVERSE[:, 0], INVERSE[:, 2]
 
 
 def step(nets, optimizers, batch, method, progress):
     source, target = batch["source"], batch["target"]
     generator, discriminator = nets["generator"], nets["discriminator"]
-    fake, level_map = generator(source)
+    fake = generator(source, nets["grader"](source).detach().softmax(1))
 
     discriminator.requires_grad_(True)
     optimizers["discriminator"].zero_grad()
@@ -27,23 +28,25 @@ def step(nets, optimizers, batch, method, progress):
         difference = halved(difference)
         loss = loss + weight * difference.abs().mean()
 
-    density = dab(fake) - dab(target)
+    density = stain(fake, DAB) - stain(target, DAB)
     for size in method.density_boxes_px:
         loss = loss + method.weight_density * (F.avg_pool2d(density, size) ** 2).mean() / len(method.density_boxes_px)
     loss = loss + method.weight_amount * (density.mean((1, 2, 3)) ** 2).mean()
 
-    share = method.weight_contrast / (2 * method.contrast_octaves)
-    for octave in range(method.contrast_octaves):
-        if octave:
-            fake, target = F.avg_pool2d(fake, 2), F.avg_pool2d(target, 2)
-        for axis in (2, 3):
-            difference = torch.diff(fake, dim=axis).abs() - torch.diff(target, dim=axis).abs()
-            sides = [min(method.contrast_window_px >> octave, side) for side in difference.shape[2:]]
-            loss = loss + share * F.avg_pool2d(difference, sides, [side // 2 for side in sides]).abs().mean()
-
-    loss = loss + method.weight_level * F.cross_entropy(level_map.mean((2, 3)), batch["level"])
+    side = method.nuclei_window_px
+    a, b = stain(fake, HAEMATOXYLIN), stain(source, HAEMATOXYLIN)
+    windows = [F.avg_pool2d(x, side, side // 2) for x in (a, b, a * a, b * b, a * b)]
+    mean_a, mean_b = windows[0], windows[1]
+    deviation_a = ((windows[2] - mean_a**2).clamp(min=0) + 1e-4).sqrt()
+    deviation_b = ((windows[3] - mean_b**2).clamp(min=0) + 1e-4).sqrt()
+    kept = ((windows[4] - mean_a * mean_b) / deviation_a).sum() / deviation_b.sum()
+    loss = loss + method.weight_nuclei * (1 - kept)
     loss.backward()
     optimizers["generator"].step()
+
+    optimizers["grader"].zero_grad()
+    F.cross_entropy(nets["grader"](source).mean((2, 3)), batch["level"]).backward()
+    optimizers["grader"].step()
 
 
 def halved(image):
@@ -56,7 +59,7 @@ def halved(image):
     return image[:, :, ::2, ::2]
 
 
-def dab(image):
-    """Optical density along DAB, the H-E-DAB matrix of Ruifrok & Johnston inverted, under a veil of 2 % stray light."""
+def stain(image, column):
+    """Optical density along a stain of the H-E-DAB matrix of Ruifrok & Johnston, under a veil of 2 % stray light."""
     density = -torch.log10(((image + 1) / 2 + 0.02) / 1.02)
-    return (density * DAB.to(density).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (density * column.to(density).view(1, 3, 1, 1)).sum(1, keepdim=True)

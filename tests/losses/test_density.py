@@ -14,13 +14,13 @@ def test_dab_is_the_third_stain_of_separate_under_a_veil() -> None:
     images = signed(0, 2, 3, 5, 7)
     unit = (images.numpy().transpose(0, 2, 3, 1).astype(np.float64) + 1) / 2
     expected = separate((unit + density.VEIL) / (1 + density.VEIL), H_E_DAB, clip=False)[..., 2]
-    assert density.dab(images).numpy()[:, 0] == pytest.approx(expected, abs=1e-5)
+    assert density.of("dab", images).numpy()[:, 0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_stained_amounts_come_back_up_to_the_veil() -> None:
     amounts = torch.zeros(1, 3, 1, 4)
     amounts[0, 2, 0] = torch.tensor([0.0, 0.1, 0.3, 0.6])
-    found = density.dab(combine(amounts, H_E_DAB) * 2 - 1)[0, 0, 0]
+    found = density.of("dab", combine(amounts, H_E_DAB) * 2 - 1)[0, 0, 0]
     assert float(found[0]) == pytest.approx(0, abs=1e-6)
     assert torch.allclose(found, amounts[0, 2, 0], rtol=0.1)
 
@@ -28,14 +28,14 @@ def test_stained_amounts_come_back_up_to_the_veil() -> None:
 def test_slope_is_finite_in_black_and_reaches_every_colour() -> None:
     for value in (-1.0, -0.999, 0.0, 1.0):
         images = torch.full((1, 3, 4, 4), value, requires_grad=True)
-        density.dab(images).sum().backward()
+        density.of("dab", images).sum().backward()
         assert images.grad is not None and bool(torch.isfinite(images.grad).all())
         assert 0.01 < float(images.grad.abs().max()) < 0.5 * 0.44 / density.VEIL * 1.7
 
 
 def test_local_and_whole_by_plain_loops() -> None:
     fake, target = signed(1, 2, 3, 8, 12), signed(2, 2, 3, 8, 12)
-    difference = (density.dab(fake) - density.dab(target)).double().numpy()[:, 0]
+    difference = (density.of("dab", fake) - density.of("dab", target)).double().numpy()[:, 0]
     boxes = []
     for size in (2, 4):
         squares = [
