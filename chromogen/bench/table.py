@@ -53,7 +53,8 @@ density. Order violations: pairs of HER2 classes whose mean DAB stands in the wr
 Diversity: spread between generated images over that between real ones. Balance (ours): mean rank, as a share of the
 systems beaten, of fidelity (PSNR, SSIM), sharpness (distance of the ratio from 1, in logarithms), DAB agreement (r
 within, DAB error) and class order together; 1 is best in all. s/step: the fastest 20 steps in a row, on this
-machine; memory: peak while training; parameters: all networks that train. No system, here or anywhere, is given a HER2 label to translate with."""
+machine; memory: peak while training; parameters: all networks that train. No system, here or anywhere, is given a
+HER2 label to translate with."""
 
 
 def write_table(out: Path, outcomes: Sequence[Outcome], title: str) -> list[Row]:
