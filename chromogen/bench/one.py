@@ -36,7 +36,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-PROFILE = "bci2022"
 TRIAL_STEPS = 12  # timed before a budget in minutes becomes steps; the first four are not counted
 
 
@@ -59,12 +58,13 @@ def _trained_and_scored(plan: Plan, system: str, out: Path, folder: Path) -> int
     stained = translate_folder(
         load(folder / "run" / "last.safetensors", plan.device, "fp32"), out / "test" / "HE", folder / "made"
     )
-    scores = score_folder(folder / "made", out / "test" / "IHC", out / "test" / "HE", PROFILE)
+    scores = score_folder(folder / "made", out / "test" / "IHC", out / "test" / "HE", plan.judging(out))
     write_scores(scores, folder)
     if stained.failed or not scores.complete:
         reasons = [file.reason for file in stained.failed] or [image.reason for image in scores.failures]
         raise ValueError(f"{len(reasons)} test images could not be stained or scored: {reasons[0]}")
-    write_json(folder / "result.json", {"system": system, **json.loads((folder / "cost.json").read_text(encoding="utf-8"))})
+    cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+    write_json(folder / "result.json", {"system": system, "judged": plan.judged(out), **cost})
     return 0
 
 

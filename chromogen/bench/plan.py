@@ -10,8 +10,12 @@ from chromogen import methods
 from chromogen.config import to_fields
 from chromogen.data.layouts import find_pairs
 from chromogen.data.pairs import FolderData, FolderPairs, PairSet
+from chromogen.judge.judging import Judging
 from chromogen.train.run import Loop, Precision, Run
 
+PROFILE = "bci2022"
+EXTRACTORS = ("efficientnet-lite0",)
+READER = "level-reader.json"
 NEVER = 10**9  # the test images must not choose a checkpoint: nothing is validated, the last weights are taken
 
 
@@ -51,6 +55,7 @@ class Plan:
     precision: Precision = "auto"
     workers: int = 0
     licence: str = ""
+    mpp: float | None = None  # um per pixel of the test images: with it, nuclei are looked for
 
     def __post_init__(self) -> None:
         for name in ("crop_px", "batch_size", "narrow"):
@@ -85,6 +90,18 @@ class Plan:
             )
         return FolderPairs(pairs, [], self.resize_px, cache_gib=0.1)
 
+    def judging(self, out: Path) -> Judging:
+        """How every system and every control is scored; the reader of levels was trained on the pairs that train."""
+        reader = out / READER
+        return Judging(PROFILE, mpp=self.mpp, extractors=EXTRACTORS, training=reader if reader.is_file() else None)
+
+    def judged(self, out: Path) -> dict[str, Any]:
+        """What of it changes numbers, as a result records it: one scored otherwise is scored again."""
+        judging = self.judging(out)
+        fields = to_fields(dataclasses.replace(judging, training=None))
+        assert isinstance(fields, dict)
+        return fields | {"training": judging.training is not None}
+
     def run(self, system: str, steps: int) -> Run:
         """The training of one system, `name` or `name:variant`, under this plan."""
         practice = methods.practice_of(system)
@@ -98,8 +115,8 @@ class Plan:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Names of the plan's fields that differ, leaving out those that change no result."""
-    free = {"workers", "licence"}
+    """Names of the plan's fields that differ, leaving out those that change no training."""
+    free = {"workers", "licence", "mpp"}
     return [
         field.name for field in dataclasses.fields(Plan) if field.name not in free and old.get(field.name) != new[field.name]
     ]

@@ -8,22 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 from chromogen import methods
-from chromogen.bench.one import PROFILE, folder_of
-from chromogen.bench.plan import Plan, differences
+from chromogen.bench.one import folder_of
+from chromogen.bench.plan import PROFILE, READER, Plan, differences
 from chromogen.data.levels import LEVELS, level_from_name
 from chromogen.data.pairs import PairSet
 from chromogen.evaluate import controls
 from chromogen.files import write_json, written_whole
 from chromogen.judge.folder import score_folder
+from chromogen.judge.sets import train_reader
 from chromogen.judge.written import write_scores
 from chromogen.tensors import Uint8Image
 
@@ -60,8 +63,9 @@ def bench(plan: Plan, systems: Sequence[str], out: Path, jobs: int, say: Say, co
     _begin(plan, out, command)
     test = plan.test_pairs()
     write_test(test, out / "test")
+    _write_reader(plan, out)
     _write_controls(plan, out)
-    waiting = [system for system in systems if not (folder_of(out, system) / "result.json").is_file()]
+    waiting = [system for system in systems if not _judged(folder_of(out, system) / "result.json", plan.judged(out))]
     if len(waiting) < len(systems):
         say(f"{len(systems) - len(waiting)} of {len(systems)} systems are done already")
     _run_all(waiting, out, jobs, say)
@@ -91,8 +95,25 @@ def write_test(pairs: PairSet, folder: Path) -> None:
             _write(folder / stain / f"{name}.png", image)
 
 
+def _write_reader(plan: Plan, out: Path) -> None:
+    """A reader of HER2 levels, trained on the real IHC that trains the systems; none where these know too few levels."""
+    if (out / READER).is_file():
+        return
+    pairs = plan.training_data(methods.Practice()).open("train")
+    levels = [pairs.levels[k] for k in range(len(pairs))]
+    if len(set(levels) - {None}) > 1:
+        with suppress(ValueError):  # one image a level teaches nothing
+            train_reader((pairs.target(k) for k in range(len(pairs))), levels).save(out / READER)
+
+
+def _judged(record: Path, wanted: dict[str, Any]) -> bool:
+    """Whether what the file records was scored in this manner."""
+    return record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("judged") == json.loads(json.dumps(wanted))
+
+
 def _write_controls(plan: Plan, out: Path) -> None:
-    wanted = [name for name in CONTROLS if not (out / "controls" / name / "metrics.json").is_file()]
+    judging, judged = plan.judging(out), plan.judged(out)
+    wanted = [name for name in CONTROLS if not _judged(out / "controls" / name / "result.json", judged)]
     if not wanted:
         return
     mean = _training_mean(plan) if "training-mean" in wanted else None
@@ -102,7 +123,8 @@ def _write_controls(plan: Plan, out: Path) -> None:
             _write(out / "controls" / name / path.name, _control(name, target, source, mean))
     for name in wanted:
         folder = out / "controls" / name
-        write_scores(score_folder(folder, out / "test" / "IHC", out / "test" / "HE", PROFILE), folder)
+        write_scores(score_folder(folder, out / "test" / "IHC", out / "test" / "HE", judging), folder)
+        write_json(folder / "result.json", {"judged": judged})
 
 
 def _control(name: str, target: Uint8Image, source: Uint8Image, mean: Uint8Image | None) -> Uint8Image:
@@ -190,4 +212,7 @@ def repeat_command(plan: Plan, systems: Sequence[str], out: Path) -> str:
     words += ["--narrow", str(plan.narrow), "--seed", str(plan.seed)]
     words += ["--held-out", *plan.held_out] if plan.held_out else []
     words += ["--resize-px", str(plan.resize_px)] if plan.resize_px else []
+    words += ["--mpp", f"{plan.mpp:g}"] if plan.mpp else []
+    words += ["--device", plan.device] if plan.device != "auto" else []
+    words += ["--precision", plan.precision] if plan.precision != "auto" else []
     return shlex.join([*words, "--out", str(out)])

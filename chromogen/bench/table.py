@@ -34,11 +34,17 @@ class Column:
 COLUMNS = (
     Column("psnr", "PSNR (dB)", 2, +1),
     Column("ssim", "SSIM", 3, +1),
-    Column("sharpness", "sharpness ratio", 2),
+    Column("detail", "detail", 2),
+    Column("blurred", "blurred or noisy (%)", 0, -1),
     Column("within", "DAB r within", 2, +1),
-    Column("between", "DAB r between", 2, +1),
     Column("dab_error", "DAB error", 3, -1),
+    Column("wasserstein", "DAB distance", 3, -1),
+    Column("tile_dice", "DAB area", 2, +1),
     Column("violations", "order violations", 0, -1),
+    Column("level_accuracy", "HER2 accuracy", 2, +1),
+    Column("kappa", "HER2 kappa", 2, +1),
+    Column("nuclei", "nuclei kept", 2, +1),
+    Column("kid", "KID", 3, -1),
     Column("diversity", "diversity", 2),
     Column("balance", "balance", 2, +1),
     Column("seconds_per_step", "s/step", 3),
@@ -46,15 +52,27 @@ COLUMNS = (
     Column("memory_mib", "memory (MiB)", 0),
 )
 MEANING = """\
-PSNR and SSIM: protocol bci2022 (uint8 RGB, SSIM 7x7 uniform window), mean over images. Sharpness ratio: to the real
-IHC; 1 is as sharp, below is blur. DAB r: Pearson's r of mean DAB density, predicted against real, over images after
-subtracting their class mean (within) and over class means (between). DAB error: mean absolute difference of mean DAB
-density. Order violations: pairs of HER2 classes whose mean DAB stands in the wrong order, of those that occur.
-Diversity: spread between generated images over that between real ones. Balance (ours): mean rank, as a share of the
-systems beaten, of fidelity (PSNR, SSIM), sharpness (distance of the ratio from 1, in logarithms), DAB agreement (r
-within, DAB error) and class order together; 1 is best in all. s/step: the fastest 20 steps in a row, on this
-machine; memory: peak while training; parameters: all networks that train. No system, here or anywhere, is given a
-HER2 label to translate with."""
+PSNR and SSIM: protocol bci2022 (uint8 RGB, SSIM 7x7 uniform window), mean over images. Detail: energy at 1-2 px over that
+of the real IHC, median over images; 1 is as sharp, below is blur. Blurred or noisy: images that the gate of
+`chromogen.evaluate.validity` flags. DAB r within: Pearson's r of mean DAB density, predicted against real, over images
+after subtracting their class mean. DAB error: mean absolute difference of mean DAB density. DAB distance: mean Wasserstein
+distance of the two distributions of density, in optical densities. DAB area: Dice overlap of the shares of 32 px tiles
+above 0.2. Order violations: pairs of HER2 classes whose mean DAB stands in the wrong order, of those that occur. HER2
+accuracy and (quadratic) kappa: the slide's level against what a reader trained on the real IHC of the training pairs makes
+of the virtual IHC; the ceiling, its reading of the real test IHC, stands in the last row. Nuclei kept: F1 of the nuclei of
+the H&E found again in the virtual IHC, minus that of chance. KID: kid[efficientnet-lite0]; the floor, real against real, in
+the last row. Diversity: spread between generated images over that between real ones. Balance (ours): mean over five
+families of the share of systems beaten: fidelity (PSNR, SSIM), detail (distance of its ratio from 1, in logarithms), DAB (r
+within, distance, area), HER2 (order violations, accuracy), nuclei kept; families without numbers are left out; 1 is best in
+all. s/step: the fastest 20 steps in a row, on this machine; memory: peak while training; parameters: all networks that
+train. No system, here or anywhere, is given a HER2 label to translate with."""
+FAMILIES: tuple[tuple[tuple[str, int], ...], ...] = (
+    (("psnr", +1), ("ssim", +1)),
+    (("blur", -1),),
+    (("within", +1), ("wasserstein", -1), ("tile_dice", +1)),
+    (("violations", -1), ("level_accuracy", +1)),
+    (("nuclei", +1),),
+)
 
 
 def write_table(out: Path, outcomes: Sequence[Outcome], title: str) -> list[Row]:
@@ -65,7 +83,7 @@ def write_table(out: Path, outcomes: Sequence[Outcome], title: str) -> list[Row]
     _add_balance(rows)
     control_rows = [_row(name, out / "controls" / name, real) for name in CONTROLS]
     images = len(list_images(out / "test" / "IHC"))
-    parts = [f"# {title}", f"{images} test images. {_source(out)}", _markdown(rows, control_rows)]
+    parts = [f"# {title}", f"{images} test images. {_source(out)}", _markdown(rows, control_rows, _real_row(out))]
     failed = [f"- {outcome.system}: {outcome.reason}" for outcome in outcomes if outcome.reason]
     parts += ["Not in the table, because they failed:\n" + "\n".join(failed)] if failed else []
     parts += ["## By HER2 class of the slide", _by_class([*rows, *control_rows]), MEANING]
@@ -83,22 +101,40 @@ def _source(out: Path) -> str:
 
 def _row(name: str, folder: Path, real_diversity: float) -> Row:
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    overall, staining = metrics["overall"], metrics["staining"]
+    overall, stained, kept = metrics["overall"], metrics["staining"], metrics["overall"].get("nuclei_f1")
     with (folder / "per_image.csv").open(newline="", encoding="utf-8") as handle:
         images = list(csv.DictReader(handle))
-    order = staining["ordering_prediction"]
+    order, shares = stained["ordering_prediction"], metrics["validity"].get("shares", {})
     made = list_images(folder / "made") if (folder / "made").is_dir() else list_images(folder)
+    details = [float(image["octave_fine"]) for image in images if image.get("octave_fine")]
+    detail = float(np.median(details)) if details else math.nan
     return {
         "system": name,
-        **{key: _number(overall[key]) for key in ("psnr", "ssim", "sharpness")},
-        "within": _number(staining["pearson"]["within"]),
-        "between": _number(staining["pearson"]["between"]),
-        "dab_error": float(np.mean([abs(float(image["dab"]) - float(image["dab_target"])) for image in images])),
+        **{key: _number(overall[key]) for key in ("psnr", "ssim", "sharpness", "dab_error")},
+        "detail": detail,
+        "blur": abs(math.log(max(detail, 1e-6))) if details else math.nan,
+        "blurred": 100 * (shares.get("blurry", 0.0) + shares.get("noisy", 0.0)) if details else math.nan,
+        "within": _number(stained["pearson"]["within"]),
+        "between": _number(stained["pearson"]["between"]),
+        "wasserstein": _number(overall["dab_wasserstein"]),
+        "tile_dice": _number(overall["tile_dice_0.2"]),
         "violations": order["violations"],
         "pairs_of_classes": order["pairs"],
+        "kappa": _number(metrics["level"].get("virtual", {}).get("kappa")),
+        "level_accuracy": _number(metrics["level"].get("virtual", {}).get("accuracy")),
+        "nuclei": math.nan if kept is None else kept - overall["nuclei_chance"],
+        "kid": _number(metrics["distribution"].get("kid[efficientnet-lite0]")),
         "diversity": diversity(read_image(path) for path in made) / real_diversity if real_diversity else math.nan,
         "classes": metrics["per_class"],
     }
+
+
+def _real_row(out: Path) -> Row:
+    """What the real test images would have, where that is not 1, 0 or infinite: the ceiling of kappa, the floor of KID."""
+    metrics = json.loads((out / "controls" / "constant" / "metrics.json").read_text(encoding="utf-8"))
+    read = metrics["level"].get("real", {})
+    ceiling = {"kappa": _number(read.get("kappa")), "level_accuracy": _number(read.get("accuracy"))}
+    return ceiling | {"kid": _number(metrics["distribution"].get("kid_floor[efficientnet-lite0]"))}
 
 
 def _about(out: Path, system: str) -> Row:
@@ -112,28 +148,23 @@ def _number(value: float | str | None) -> float:
 
 
 def _add_balance(rows: list[Row]) -> None:
-    """Mean over four families of the share of systems a row beats (ties count half). Our own summary; see MEANING."""
+    """Mean over families of the share of systems a row beats (ties count half). Our own summary; see MEANING."""
 
-    def share(scores: list[float]) -> list[float]:
-        known = [-math.inf if math.isnan(score) else score for score in scores]
-        rivals = max(1, len(known) - 1)
-        return [(sum(b < a for b in known) + 0.5 * (sum(b == a for b in known) - 1)) / rivals for a in known]
+    def shares(key: str, sign: int) -> list[float]:
+        scores = [-math.inf if math.isnan(row[key]) else sign * row[key] for row in rows]
+        rivals = max(1, len(scores) - 1)
+        return [(sum(b < a for b in scores) + 0.5 * (sum(b == a for b in scores) - 1)) / rivals for a in scores]
 
-    def column(key: str, sign: float = 1.0) -> list[float]:
-        return share([sign * row[key] for row in rows])
-
-    sharpness = share([-abs(math.log(max(row["sharpness"], 1e-6))) for row in rows])
-    families = [
-        np.mean([column("psnr"), column("ssim")], axis=0) if rows else [],
-        sharpness,
-        np.mean([column("within"), column("dab_error", -1)], axis=0) if rows else [],
-        column("violations", -1),
-    ]
+    families = []
+    for family in FAMILIES:
+        known = [(key, sign) for key, sign in family if not all(math.isnan(row[key]) for row in rows)]
+        if known:
+            families.append(np.mean([shares(key, sign) for key, sign in known], axis=0))
     for number, row in enumerate(rows):
         row["balance"] = float(np.mean([family[number] for family in families]))
 
 
-def _markdown(rows: list[Row], control_rows: list[Row]) -> str:
+def _markdown(rows: list[Row], control_rows: list[Row], real: Row) -> str:
     heading = ["system", "learns from", *(column.heading for column in COLUMNS)]
     lines = [heading, ["---", "---", *["---:"] * len(COLUMNS)]]
     best = {column.key: _best([row.get(column.key, math.nan) for row in rows], column) for column in COLUMNS}
@@ -143,6 +174,8 @@ def _markdown(rows: list[Row], control_rows: list[Row]) -> str:
     for row in control_rows:
         cells = [_cell(row.get(column.key), column, None) for column in COLUMNS]
         lines.append([f"*control: {row['system']}*", f"*{CONTROLS[row['system']]}*", *cells])
+    cells = [_cell(real.get(column.key), column, None) for column in COLUMNS]
+    lines.append(["*real IHC*", "*ceiling of the HER2 reader; floor of KID between halves*", *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -182,10 +215,25 @@ def _per_image(out: Path, systems: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     places = [(name, folder_of(out, name)) for name in systems]
     places += [(f"control: {name}", out / "controls" / name) for name in CONTROLS]
-    kept = ("name", "level", "status", "reason", "psnr", "ssim", "sharpness", "dab", "dab_target")
+    kept = (
+        "name",
+        "level",
+        "status",
+        "reason",
+        "psnr",
+        "ssim",
+        "sharpness",
+        "octave_fine",
+        "dab",
+        "dab_target",
+        "dab_wasserstein",
+        "tile_dice_0.2",
+        "nuclei_f1",
+        "nuclei_chance",
+    )
     for name, folder in places:
         with (folder / "per_image.csv").open(newline="", encoding="utf-8") as handle:
-            rows += [{"system": name, **{key: row[key] for key in kept}} for row in csv.DictReader(handle)]
+            rows += [{"system": name, **{key: row.get(key, "") for key in kept}} for row in csv.DictReader(handle)]
     return rows
 
 

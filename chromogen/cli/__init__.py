@@ -9,6 +9,7 @@ import tyro
 import chromogen
 from chromogen.cli import benches, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
+from chromogen.cli.rank import rank
 from chromogen.cli.training import train
 
 ABOUT = """One kind of tissue image from another. Research use only; not for diagnosis.
@@ -21,6 +22,7 @@ COMMANDS: Commands = {
     "translate": staining.translate,
     "evaluate": staining.evaluate,
     "report": staining.report,
+    "rank": rank,
     "interpolate": staining.interpolate,
     "models": lists.list_models,
     "methods": lists.list_methods,

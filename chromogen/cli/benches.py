@@ -25,6 +25,7 @@ def bench_staining(
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     licence: str = "",
+    mpp: float | None = None,
 ) -> int:
     """Train and score every system on the same pairs with the same budget; the same command continues what was interrupted.
 
@@ -44,6 +45,7 @@ def bench_staining(
         device: auto, cpu, cuda or cuda:N.
         precision: bf16 where it is fast (auto), fp32 or bf16.
         licence: Of the data, for the model cards.
+        mpp: Micrometres per pixel of the test images; with it, the nuclei of the H&E are looked for in what is made.
     """
     from chromogen.bench.pictures import write_picture
     from chromogen.bench.plan import Plan, budget_from_text
@@ -51,7 +53,7 @@ def bench_staining(
     from chromogen.bench.table import write_table
 
     length = budget_from_text(budget)
-    plan = Plan(data, length, held_out, resize_px, crop_px, batch_size, narrow, seed, device, precision, workers, licence)
+    plan = Plan(data, length, held_out, resize_px, crop_px, batch_size, narrow, seed, device, precision, workers, licence, mpp)
     systems = list(dict.fromkeys(methods)) or registry.available()
     command = repeat_command(plan, systems, output)
     outcomes = bench(plan, systems, output, jobs, lambda line: err_console.print(line, soft_wrap=True), command)

@@ -1,5 +1,7 @@
 """`chromogen translate`, `evaluate`, `report` and `interpolate`."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,22 +65,45 @@ def evaluate(
     output: Annotated[Path, arg(name="out", aliases=["-o"])],
     source: Path | None = None,
     profile: str = "bci2022",
+    also: tuple[str, ...] = (),
+    mpp: float | None = None,
+    features: tuple[str, ...] = (),
+    training: Path | None = None,
+    slides: Path | None = None,
+    pixels_only: bool = False,
+    workers: int | None = None,
+    seed: int = 0,
 ) -> int:
-    """Score predictions against real images, beside three controls that no model should lose to.
+    """Score predictions against real images, beside controls that no model should lose to.
 
     Args:
-        pred: Folder of predicted images.
+        pred: Folder (or .zip) of predicted images.
         target: Folder of real images; names match by stem.
         output: Folder that receives metrics.json and per_image.csv.
-        source: Folder of the H&E images, for the control "H&E itself".
-        profile: The named protocol: bci2022 or gauss11.
+        source: Folder of the H&E images, for the control "H&E itself" and for the nuclei.
+        profile: The named protocol of PSNR and SSIM: bci2022, gauss11, piqa9, global, shift-tolerant or flow-tolerant.
+        also: Further protocols, each in columns of its own; ms-ssim too.
+        mpp: Micrometres per pixel. With it, the nuclei of the H&E are looked for in the predictions.
+        features: Extractors for FID, KID, precision, recall, density and coverage: efficientnet-lite0, radiomics,
+            inception2015:FILE, ...
+        training: Folder of the real IHC that models were trained on, with HER2 levels in the names: it gives the control
+            "training mean" and trains the reader of HER2 levels.
+        slides: CSV file with the columns name and slide; intervals are then over slides.
+        pixels_only: Nothing but PSNR, SSIM and sharpness.
+        workers: Processes; by default one a core. They change no number.
+        seed: Of the bootstrap and of the reader's folds.
     """
+    from chromogen.data.submission import opened
     from chromogen.judge.folder import score_folder
+    from chromogen.judge.judging import Judging
     from chromogen.judge.table import table
     from chromogen.judge.written import write_scores
 
-    with progress("scoring") as advance:
-        scores = score_folder(pred, target, source, profile, advance)
+    judging = Judging(
+        profile, also, not pixels_only, mpp, features, training, slides, seed=seed, workers=workers or os.cpu_count() or 1
+    )
+    with opened(pred) as folder, progress("scoring") as advance:
+        scores = replace(score_folder(folder, target, source, judging, advance), prediction=pred)
     write_scores(scores, output)
     out_console.print(table(scores))
     for failure in scores.failures:

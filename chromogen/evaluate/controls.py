@@ -1,10 +1,11 @@
-"""Three predictions that no network made. Printed beside every score, because PSNR and SSIM reward blur.
+"""Predictions that no network made. Printed beside every score, because PSNR and SSIM reward blur.
 
 On 8 BCI test pairs (1024 px, `bci2022`): constant 23.29 dB / 0.613, source 15.28 / 0.332, blurred target 29.40 / 0.711.
 A challenge model with flip averaging, as published, scores 22.81 / 0.566 there: less than a flat colour.
 """
 
 import numpy as np
+from jaxtyping import UInt8
 from scipy import ndimage
 
 from chromogen.tensors import Uint8Image
@@ -27,12 +28,16 @@ def blurred(target: Uint8Image) -> Uint8Image:
 # The source needs no function: it is the H&E image itself, scored as if it were the prediction.
 MEANING = {
     "constant": "one flat colour, the mean of the real image",
+    "training_mean": "one flat colour, the mean of the real training images",
     "source": "the source image itself, not translated",
     "blurred_target": f"the real image, blurred (sigma {BLUR_PX:g} px)",
 }
 
 
-def controls(target: Uint8Image, source: Uint8Image | None) -> dict[str, Uint8Image]:
-    """The control predictions for one target, by name, in the order of `MEANING`; without a source there are two."""
-    made: dict[str, Uint8Image | None] = {"constant": constant(target), "source": source, "blurred_target": blurred(target)}
+def controls(
+    target: Uint8Image, source: Uint8Image | None, training_mean: UInt8[np.ndarray, "3"] | None = None
+) -> dict[str, Uint8Image]:
+    """The control predictions for one target, by name, in the order of `MEANING`; two, one more with each of the others."""
+    flat = None if training_mean is None else np.broadcast_to(training_mean, target.shape)
+    made = {"constant": constant(target), "training_mean": flat, "source": source, "blurred_target": blurred(target)}
     return {name: image for name, image in made.items() if image is not None}

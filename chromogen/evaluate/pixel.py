@@ -1,25 +1,28 @@
 """How alike two images are, pixel by pixel: PSNR, SSIM and how sharp one is beside the other.
 
-All three compare a prediction with a target that must show the same cells in the same places. Neighbouring tissue sections do
+All of them compare a prediction with a target that must show the same cells in the same places. Neighbouring tissue sections do
 not, and both PSNR and SSIM then reward blur (`chromogen.evaluate.controls` shows by how much).
 """
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int32
 
 from chromogen.config import nearest
-from chromogen.evaluate.protocols import WINDOWS, Window
 from chromogen.tensors import Uint8Image
 
+Window = Literal["uniform7", "gauss9", "gauss11"]
+WINDOWS: tuple[Window, ...] = get_args(Window)
+Ratio = tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]  # numerator, denominator
 PEAK = 255
 C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2  # Wang et al., IEEE Trans. Image Process. 13:600, 2004
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
-WINDOW_PX: dict[Window, int] = {"uniform7": 7, "gauss11": 11}
-GAUSS11 = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
-GAUSS11 /= GAUSS11.sum()
+WINDOW_PX: dict[Window, int] = {"uniform7": 7, "gauss9": 9, "gauss11": 11}
+SIGMA_PX: dict[Window, float] = {"gauss9": 2.375, "gauss11": 1.5}
 BAND_ROWS = 48  # rows of windows worked on at once: they stay in the processor's cache, and memory stays flat
 
 
@@ -28,7 +31,7 @@ def psnr(prediction: Uint8Image, target: Uint8Image) -> float:
 
     Identical images give infinity, and so does any mean that one of them enters.
     """
-    _check_pair(prediction, target)
+    check_pair(prediction, target)
     difference = np.subtract(prediction, target, dtype=np.float64).ravel()
     squared = float(difference @ difference)  # whole numbers below 2^53: exact in any order
     return math.inf if squared == 0 else 10.0 * math.log10(PEAK**2 * difference.size / squared)
@@ -38,19 +41,34 @@ def ssim(prediction: Uint8Image, target: Uint8Image, window: Window = "uniform7"
     """Mean structural similarity in [-1, 1] over the windows that lie wholly inside the image and over the channels.
 
     `uniform7` equals skimage.metrics.structural_similarity(channel_axis=2, data_range=255); `gauss11` equals it with
-    gaussian_weights=True, sigma=1.5, use_sample_covariance=False. torchmetrics also counts windows over a mirrored border, so
-    its values differ in the third digit on small images. Images smaller than the window are a ValueError.
+    gaussian_weights=True, sigma=1.5, use_sample_covariance=False; `gauss9` is that with 9 taps of sigma 2.375 px.
+    torchmetrics also counts windows over a mirrored border, so its values differ in the third digit on small images. Images
+    smaller than the window are a ValueError.
     """
-    _check_pair(prediction, target)
+    check_pair(prediction, target)
     if window not in WINDOWS:
         raise ValueError(f"no SSIM window is called {window!r}; {nearest(window, WINDOWS)}")
     height, width, _ = target.shape
     size = WINDOW_PX[window]
     if min(height, width) < size:
         raise ValueError(f"SSIM with a {size}x{size} window needs images of at least {size} px, got {width}x{height} px")
-    index = _uniform_index if window == "uniform7" else _gaussian_index
-    total = sum(float(index(x, y).sum(dtype=np.float64)) for x, y in _bands(prediction, target, size))
+    index = _uniform_index if window == "uniform7" else partial(_gaussian_index, taps=gaussian_taps(window))
+    total = sum(float(index(x, y).sum(dtype=np.float64)) for x, y in bands(prediction, target, size))
     return total / ((height - size + 1) * (width - size + 1) * 3)
+
+
+def global_ssim(prediction: Uint8Image, target: Uint8Image) -> float:
+    """Equation (3) of the BCI challenge review (arXiv:2305.03546) as it is printed: the whole image is the one window.
+
+    (2 mx my + C1)(2 sx sy + C2) / ((mx^2 + my^2 + C1)(sx^2 + sy^2 + C2)) with mean m and standard deviation s (over N, not
+    N - 1) of each channel; then the mean over the channels. C1 and C2 are those of `ssim`; the review leaves them open. The
+    product of the deviations stands where Wang et al. have the covariance: shuffled pixels score 1.
+    """
+    check_pair(prediction, target)
+    (mean_x, power_x), (mean_y, power_y) = (_mean_and_variance(image) for image in (prediction, target))
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    contrast = (2 * np.sqrt(power_x * power_y) + C2) / (power_x + power_y + C2)
+    return float((luminance * contrast).mean())
 
 
 def sharpness_ratio(prediction: Uint8Image, target: Uint8Image) -> float:
@@ -59,12 +77,13 @@ def sharpness_ratio(prediction: Uint8Image, target: Uint8Image) -> float:
     1 is as sharp, 0 is flat, above 1 is sharper or noisier. It asks for no alignment. A target without any detail
     (or under 3 px) has no ratio: NaN.
     """
-    _check_pair(prediction, target)
+    check_pair(prediction, target)
     below = _laplacian_energy(target)
     return _laplacian_energy(prediction) / below if below > 0 else math.nan
 
 
-def _check_pair(prediction: Uint8Image, target: Uint8Image) -> None:
+def check_pair(prediction: Uint8Image, target: Uint8Image) -> None:
+    """ValueError unless both are uint8 RGB of one size."""
     for name, image in (("prediction", prediction), ("target", target)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"the {name} must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
@@ -73,8 +92,8 @@ def _check_pair(prediction: Uint8Image, target: Uint8Image) -> None:
         raise ValueError(f"the prediction is {sizes[0]}, its target {sizes[1]}; score images of equal size")
 
 
-def _bands(prediction: Uint8Image, target: Uint8Image, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Overlapping bands of rows, as (rows, width * 3): one pixel to the right is three columns on."""
+def bands(prediction: np.ndarray, target: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Overlapping bands of rows of two (H, W, 3) images, as (rows, width * 3): one pixel to the right is three columns on."""
     flat = [np.ascontiguousarray(image).reshape(len(image), -1) for image in (prediction, target)]
     for top in range(0, len(target) - size + 1, BAND_ROWS):
         yield flat[0][top : top + BAND_ROWS + size - 1], flat[1][top : top + BAND_ROWS + size - 1]
@@ -98,29 +117,53 @@ def _sum7(values: Int32[np.ndarray, "rows columns"]) -> Int32[np.ndarray, "rows-
     return two[:, :-15] + two[:, 6:-9] + two[:, 12:-3] + tall[:, 18:]
 
 
-def _gaussian_index(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, "rows columns"]:
-    """SSIM of every 11x11 Gaussian window, in double precision: variance is a small difference of large numbers."""
+def gaussian_taps(window: Window) -> Float[np.ndarray, " taps"]:
+    """The weights of one of the Gaussian windows along one axis; their sum is 1."""
+    half = WINDOW_PX[window] // 2
+    taps = np.exp(-0.5 * (np.arange(-half, half + 1) / SIGMA_PX[window]) ** 2)
+    return taps / taps.sum()
+
+
+def gaussian_terms(x: np.ndarray, y: np.ndarray, taps: Float[np.ndarray, " taps"]) -> tuple[Ratio, Ratio]:
+    """Numerator and denominator of luminance, then of contrast times structure, in every Gaussian window of one band.
+
+    In double precision: variance is a small difference of large numbers.
+    """
     x, y = x.astype(np.float64), y.astype(np.float64)
-    mean_x, mean_y, squares, products = (_weighted11(values) for values in (x, y, x * x + y * y, x * y))
+    mean_x, mean_y, squares, products = (_weighted(values, taps) for values in (x, y, x * x + y * y, x * y))
     means, powers = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    above = (2 * means + C1) * (2 * (products - means) + C2)
-    return above / ((powers + C1) * (squares - powers + C2))
+    return (2 * means + C1, powers + C1), (2 * (products - means) + C2, squares - powers + C2)
 
 
-def _weighted11(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows-10 columns-30"]:
-    """Gaussian means over 11x11 windows. Columns are rows of the transpose, three steps a pixel."""
-    return _weighted_rows(_weighted_rows(values, 1).T, 3).T
+def _gaussian_index(x: np.ndarray, y: np.ndarray, taps: np.ndarray) -> Float[np.ndarray, "rows columns"]:
+    """SSIM of every Gaussian window."""
+    (luminance, bright), (contrast, spread) = gaussian_terms(x, y, taps)
+    return luminance * contrast / (bright * spread)
 
 
-def _weighted_rows(values: np.ndarray, step: int) -> np.ndarray:
-    rows = [values[k * step : len(values) - (10 - k) * step] for k in range(11)]
-    result = GAUSS11[5] * rows[5]
+def _weighted(values: Float[np.ndarray, "rows columns"], taps: np.ndarray) -> Float[np.ndarray, "fewer_rows fewer_columns"]:
+    """Gaussian means over whole windows. Columns are rows of the transpose, three steps a pixel."""
+    return _weighted_rows(_weighted_rows(values, 1, taps).T, 3, taps).T
+
+
+def _weighted_rows(values: np.ndarray, step: int, taps: np.ndarray) -> np.ndarray:
+    last = len(taps) - 1
+    rows = [values[k * step : len(values) - (last - k) * step] for k in range(last + 1)]
+    result = taps[last // 2] * rows[last // 2]
     pair = np.empty_like(result)
-    for k in range(5):  # the window is symmetric
-        np.add(rows[k], rows[10 - k], out=pair)
-        pair *= GAUSS11[k]
+    for k in range(last // 2):  # the window is symmetric
+        np.add(rows[k], rows[last - k], out=pair)
+        pair *= taps[k]
         result += pair
     return result
+
+
+def _mean_and_variance(image: Uint8Image) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    """Of each channel, from how often each grey level occurs: whole numbers, whatever the size."""
+    grey = np.arange(256)
+    counts = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
+    pixels, total, squares = counts.sum(axis=1), counts @ grey, counts @ grey**2
+    return total / pixels, (pixels * squares - total**2) / pixels.astype(np.float64) ** 2
 
 
 def _laplacian_energy(image: Uint8Image) -> float:

@@ -1,17 +1,31 @@
-"""Whether the stain is there in the right amount: mean DAB, how it follows the real one, and whether it rises with HER2.
+"""Whether the stain is there in the right amount: densities of one pair, how they follow the real ones, and the HER2 order.
 
-These look at amounts and ask for no alignment. A correlation over all images can be high only because the classes differ;
-`within` compares images of the same class, where a prediction that merely guesses the class earns nothing.
+Most of these look at amounts and ask for no alignment; only `dice` needs it, and `tile_dice` forgives what stays inside a
+tile. A correlation over all images can be high only because the classes differ; `within` compares images of the same class,
+where a prediction that merely guesses the class earns nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int64
 
 from chromogen.color import White, dab_density
+from chromogen.evaluate.agreement import dice
 from chromogen.tensors import Uint8Image
+
+Density = Float[np.ndarray, "height width"]
+Shares = Float[np.ndarray, " bins"]
+
+CUT_OFFS = (0.2, 0.4, 0.6)  # weak, moderate, strong: the DAB densities QuPath proposes for its three positive classes
+TOP_DENSITY, BINS = 2.0, 100  # bins of 0.02 OD; 8-bit tissue seldom passes 2 OD, and what does counts in the last bin
+OWN_BINS = 256
+FLOOR = 1e-10  # added to every bin, so that an empty one does not make the divergence infinite
+TILE_PX = 32
+DARKEST_SHARE = 0.1
+AMOUNTS = ("dab", *(f"positive_area_{cut}" for cut in CUT_OFFS), "top_decile", "integrated")
 
 
 def mean_dab(image: Uint8Image, white: White | None = None) -> float:
@@ -20,6 +34,101 @@ def mean_dab(image: Uint8Image, white: White | None = None) -> float:
     Give a prediction and its target the same light, `chromogen.color.background(target)`: glass in these scans is not white.
     """
     return float(dab_density(image, white).mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How far two density histograms are apart, in nats.
+
+    kl: Kullback-Leibler of the prediction from the target, sum p_pred log(p_pred / p_real). js: Jensen-Shannon, the mean of
+    both sides' divergence from their average, in [0, log 2]; its square root is SciPy's `jensenshannon`.
+    """
+
+    kl: float
+    js: float
+
+
+def histogram_divergence(prediction: Density, target: Density, own_range: bool = False) -> Divergence:
+    """Compare the histograms of two DAB densities. Direction and bins change the value, so here they are fixed.
+
+    By default 100 bins of 0.02 OD over [0, 2], what lies beyond counted in the outermost bins, so that values of different
+    pairs can be compared; 1e-10 is added to every bin's share. `own_range` is the variant of ODA-GAN's followers: 256 bins
+    over [0, the largest density of the two + 1e-6], 1e-10 added to the density of every bin.
+    """
+    _check_densities(prediction, target)
+    if own_range:
+        top = float(max(prediction.max(), target.max())) + 1e-6
+        p, q = (_shares(density, OWN_BINS, top) for density in (prediction, target))
+        floor = FLOOR * top / OWN_BINS
+    else:
+        p, q = (_shares(density, BINS, TOP_DENSITY) for density in (prediction, target))
+        floor = FLOOR
+    p, q = ((share + floor) / (share + floor).sum() for share in (p, q))
+    middle = (p + q) / 2
+    return Divergence(_kl(p, q), (_kl(p, middle) + _kl(q, middle)) / 2)
+
+
+def wasserstein(prediction: Density, target: Density) -> float:
+    """Mean distance in OD that density must move to turn one image's distribution into the other's (1-D Wasserstein-1)."""
+    _check_densities(prediction, target)
+    ordered = [np.sort(density, axis=None) for density in (prediction, target)]
+    return float(np.abs(ordered[0] - ordered[1]).mean(dtype=np.float64))
+
+
+def positive_area(density: Density, cut_off: float) -> float:
+    """Percentage of pixels whose DAB density lies above `cut_off`."""
+    return 100.0 * int(np.count_nonzero(density > cut_off)) / density.size
+
+
+def tile_dice(prediction: Density, target: Density, cut_off: float, tile_px: int = TILE_PX) -> float:
+    """Dice of positive area by tiles of 32 px: 2 sum(min) / sum(both) of the pixels above `cut_off` in each tile.
+
+    Where in its tile a pixel lies does not matter, so displacements much smaller than a tile cost little. Never below the
+    plain Dice; equal to it for tiles of 1 px. Tiles at the right and lower edge may be smaller. NaN when nothing is positive.
+    """
+    _check_densities(prediction, target)
+    counts = [_tile_counts(density > cut_off, tile_px) for density in (prediction, target)]
+    total = int(counts[0].sum()) + int(counts[1].sum())
+    return 2.0 * int(np.minimum(*counts).sum()) / total if total else math.nan
+
+
+def top_decile(density: Density) -> float:
+    """Mean DAB density of the tenth of the pixels (at least one) that is stained darkest."""
+    count = max(1, round(DARKEST_SHARE * density.size))
+    darkest = np.partition(density, density.size - count, axis=None)[density.size - count :]
+    return float(darkest.mean(dtype=np.float64))
+
+
+def integrated_density(density: Density, cut_off: float = CUT_OFFS[0]) -> float:
+    """Sum of the DAB density over the pixels above `cut_off`, in OD x pixels: it grows with the image.
+
+    Fiji's "integrated density" reads a grey value of the DAB channel instead, so the two share a meaning and not a scale.
+    """
+    return float(density[density > cut_off].sum(dtype=np.float64))
+
+
+def dab_measures(prediction: Uint8Image, target: Uint8Image, white: White) -> dict[str, float]:
+    """Every staining number of one pair, under one light for both: `chromogen.color.background(target)`.
+
+    Amounts come twice, NAME of the prediction and NAME_target: mean density `dab` (OD), `positive_area_0.2` (and 0.4, 0.6;
+    percent), `top_decile` (OD), `integrated` (OD x pixels). Distances: `dab_error` (of the means, absolute, OD),
+    `dab_wasserstein` (OD), `dab_kl` and `dab_js` (fixed bins, nats), `dab_kl_own_range` and `dab_js_own_range`. Overlap:
+    `dice_0.2`, `tile_dice_0.2` and so on, NaN where neither image holds anything positive.
+    """
+    made, real = dab_density(prediction, white), dab_density(target, white)
+    _check_densities(made, real)
+    found: dict[str, float] = {}
+    for ending, density in (("", made), ("_target", real)):
+        found[f"dab{ending}"] = float(density.mean(dtype=np.float64))
+        found |= {f"positive_area_{cut}{ending}": positive_area(density, cut) for cut in CUT_OFFS}
+        found |= {f"top_decile{ending}": top_decile(density), f"integrated{ending}": integrated_density(density)}
+    found["dab_error"] = abs(found["dab"] - found["dab_target"])
+    found["dab_wasserstein"] = wasserstein(made, real)
+    for ending, own_range in (("", False), ("_own_range", True)):
+        divergence = histogram_divergence(made, real, own_range)
+        found |= {f"dab_kl{ending}": divergence.kl, f"dab_js{ending}": divergence.js}
+    found |= {f"dice_{cut}": dice(made > cut, real > cut) for cut in CUT_OFFS}
+    return found | {f"tile_dice_{cut}": tile_dice(made, real, cut) for cut in CUT_OFFS}
 
 
 @dataclass(frozen=True)
@@ -47,6 +156,31 @@ def correlation(level: Sequence[int | None], predicted: Sequence[float], real: S
     return Correlation(_pearson(x, y), _pearson([*means_x.values()], [*means_y.values()]), _pearson(rest_x, rest_y))
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """The straight line virtual = intercept + slope * real of least squares; perfect is 1 and 0.
+
+    A slope below 1 stains strong cases too weakly and weak ones too strongly. r2: share of the variance of the virtual values
+    that the line explains; it says nothing of slope and intercept. NaN below three images or without spread.
+    """
+
+    slope: float
+    intercept: float
+    r2: float
+
+
+def calibration(predicted: Sequence[float], real: Sequence[float]) -> Calibration:
+    """Fit virtual values to the real ones of the same images."""
+    y, x = np.asarray(predicted, dtype=np.float64), np.asarray(real, dtype=np.float64)
+    if len(x) != len(y):
+        raise ValueError(f"expected as many virtual values as real ones, got {len(y)} and {len(x)}")
+    spread = x - x.mean() if len(x) else x
+    if len(x) < 3 or not float(spread @ spread) > 1e-15:
+        return Calibration(math.nan, math.nan, math.nan)
+    slope = float(spread @ (y - y.mean())) / float(spread @ spread)
+    return Calibration(slope, float(y.mean() - slope * x.mean()), _pearson(x, y) ** 2)
+
+
 def class_means(level: Sequence[int | None], values: Sequence[float] | np.ndarray) -> dict[int, float]:
     """Mean of the values of each HER2 level that occurs, lowest level first; values without a level are left out."""
     present = sorted({one for one in level if one is not None})
@@ -67,6 +201,51 @@ def ordering_violations(level: Sequence[int | None], dab: Sequence[float]) -> Or
     means = class_means(level, dab)
     pairs = [(low, high) for low in means for high in means if low < high]
     return Ordering(sum(not means[low] < means[high] for low, high in pairs), len(pairs), means)
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How one amount of the virtual images follows that of the real ones, over images."""
+
+    correlation: Correlation
+    calibration: Calibration
+    ordering: Ordering
+
+
+def tracking(level: Sequence[int | None], images: Sequence[Mapping[str, float]]) -> dict[str, Tracking]:
+    """`Tracking` of each amount of `dab_measures`, given the level and the measures of each image.
+
+    The overall correlation of `top_decile` is what some papers call P-r.
+    """
+    found = {}
+    for name in AMOUNTS:
+        made, real = [image[name] for image in images], [image[f"{name}_target"] for image in images]
+        found[name] = Tracking(correlation(level, made, real), calibration(made, real), ordering_violations(level, made))
+    return found
+
+
+def _check_densities(prediction: Density, target: Density) -> None:
+    for name, density in (("prediction", prediction), ("target", target)):
+        if density.ndim != 2 or density.size == 0:
+            raise ValueError(f"the density of the {name} must have the shape (H, W) with pixels in it, got {density.shape}")
+    if prediction.shape != target.shape:
+        sizes = [f"{density.shape[1]}x{density.shape[0]} px" for density in (prediction, target)]
+        raise ValueError(f"the prediction is {sizes[0]}, its target {sizes[1]}; compare images of equal size")
+
+
+def _shares(density: Density, bins: int, top: float) -> Shares:
+    """Share of pixels in each of `bins` equal bins over [0, top]; what lies outside counts in the outermost bins."""
+    place = np.multiply(density.ravel(), bins / top, dtype=np.float64).clip(0, bins - 1).astype(np.intp)
+    return np.bincount(place, minlength=bins) / density.size
+
+
+def _kl(p: Shares, q: Shares) -> float:
+    return max(0.0, float(p @ np.log(p / q)))  # rounding may leave -1e-17
+
+
+def _tile_counts(mask: np.ndarray, tile_px: int) -> Int64[np.ndarray, "rows columns"]:
+    rows = np.add.reduceat(mask, np.arange(0, mask.shape[0], tile_px), axis=0, dtype=np.int64)
+    return np.add.reduceat(rows, np.arange(0, mask.shape[1], tile_px), axis=1)
 
 
 def _pearson(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:

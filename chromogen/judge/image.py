@@ -1,25 +1,41 @@
 """Everything that is measured on one target and its prediction."""
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
 
 from chromogen.color import background
 from chromogen.data.images import read_image
 from chromogen.data.levels import level_from_name
-from chromogen.evaluate import controls, pixel, staining
-from chromogen.evaluate.protocols import Profile
+from chromogen.evaluate import controls, pixel, protocols, staining, validity
+from chromogen.evaluate.extractors.extractor import Extractor
+from chromogen.evaluate.level_reader.features import features as level_features
+from chromogen.evaluate.level_reader.training import content_hash
+from chromogen.evaluate.nuclei_kept import nuclei_kept
 from chromogen.judge.files import Files, fitting
+from chromogen.judge.judging import Tools
 from chromogen.tensors import Uint8Image
 
 Measures = dict[str, float]
 MEASURES = ("psnr", "ssim", "sharpness")
+CONTROLLED = (*MEASURES, "dab", "dab_error", "dab_wasserstein", "tile_dice_0.2")  # what stands beside in per_image.csv
+LEVEL_READER = "level-reader"
+Row = Float[np.ndarray, " features"]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class ImageScore:
     """One target and what became of its prediction. NaN stands where there is nothing to measure.
 
-    dab, dab_target: mean DAB density of the prediction and of the target, both under the light of the target's glass.
+    measures: by name, of the prediction; psnr, ssim and sharpness always, the others as the `Judging` asks for them.
+    real: what is measured on the target alone. features: by extractor, of the prediction (None when it failed) and of the
+    target. content: a hash of the target's pixels. notes: why something could not be measured on this image.
     """
 
     name: str
@@ -30,12 +46,16 @@ class ImageScore:
     reason: str = ""  # why the prediction failed; empty: it was scored
     source_reason: str = ""  # why the source control is missing
     measures: Measures = field(default_factory=lambda: dict.fromkeys(MEASURES, math.nan))
-    dab: float = math.nan
-    dab_target: float = math.nan
+    real: Measures = field(default_factory=dict)
     controls: dict[str, Measures] = field(default_factory=dict)
+    octaves: validity.Octaves | None = None
+    features: dict[str, tuple[Row | None, Row]] = field(default_factory=dict)
+    content: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def score(files: Files, profile: Profile) -> ImageScore:
+def score(files: Files, tools: Tools) -> ImageScore:
+    """Measure one target's prediction and its controls. What is wrong with a file becomes a reason, never an exception."""
     blank = ImageScore(files.name, level_from_name(files.target.name), files.target.name)
     try:
         target = read_image(files.target)
@@ -44,24 +64,80 @@ def score(files: Files, profile: Profile) -> ImageScore:
     prediction, prediction_file, reason = fitting(files.predictions, target, "prediction")
     source, source_file, source_reason = fitting(files.sources, target, "source image")
     named = replace(blank, prediction_file=prediction_file, source_file=source_file, reason=reason, source_reason=source_reason)
+    beside = controls.controls(target, source, tools.training_mean)
     try:
-        beside = {name: _measures(image, target, profile) for name, image in controls.controls(target, source).items()}
-        measures = blank.measures if prediction is None else _measures(prediction, target, profile)
+        measures = blank.measures if prediction is None else _pixels(prediction, target, tools)
+        compared = {name: _pixels(image, target, tools) for name, image in beside.items()}
     except ValueError as error:  # the images are smaller than the window
         return replace(named, reason=str(error), source_reason=str(error))
+    if not tools.judging.staining:
+        return replace(named, measures=measures, controls=compared)
+    notes: list[str] = []
+
     light = background(target)
+    real = {"dab_target": staining.mean_dab(target, light)}
+    for name, image in beside.items():
+        compared[name] |= staining.dab_measures(image, target, light)
+    octaves = None
+    if prediction is not None:
+        measures = measures | staining.dab_measures(prediction, target, light)
+        measures |= _nuclei(prediction, source, tools, notes)
+        octaves = _tried(lambda: validity.sharpness_octaves(prediction, target), notes)
+        if octaves is not None:
+            measures |= {f"octave_{one.name}": getattr(octaves, one.name) for one in fields(octaves)}
+    described = _features(prediction, target, tools, notes)
     return replace(
-        named,
-        measures=measures,
-        dab=math.nan if prediction is None else staining.mean_dab(prediction, light),
-        dab_target=staining.mean_dab(target, light),
-        controls=beside,
-    )
+        named, measures=measures, real=real, controls=compared, octaves=octaves, features=described,
+        content=content_hash(target) if tools.judging.training else "", notes=tuple(dict.fromkeys(notes)),
+    )  # fmt: skip
 
 
-def _measures(prediction: Uint8Image, target: Uint8Image, profile: Profile) -> Measures:
+def _pixels(prediction: Uint8Image, target: Uint8Image, tools: Tools) -> Measures:
+    found = protocols.measure(prediction, target, tools.profile) | {"sharpness": pixel.sharpness_ratio(prediction, target)}
+    for profile in tools.judging.others:
+        found |= {f"{name}[{profile.name}]": value for name, value in protocols.measure(prediction, target, profile).items()}
+    return found
+
+
+def _nuclei(prediction: Uint8Image, source: Uint8Image | None, tools: Tools, notes: list[str]) -> Measures:
+    mpp = tools.judging.mpp
+    if mpp is None or source is None:
+        return {}
+    kept = _tried(lambda: nuclei_kept(prediction, source, mpp), notes)
+    if kept is None:
+        return {}
     return {
-        "psnr": pixel.psnr(prediction, target),
-        "ssim": pixel.ssim(prediction, target, profile.window),
-        "sharpness": pixel.sharpness_ratio(prediction, target),
+        "nuclei_f1": kept.f1,
+        "nuclei_recall": kept.recall,
+        "nuclei_precision": kept.precision,
+        "nuclei_chance": kept.chance,
     }
+
+
+def _features(
+    prediction: Uint8Image | None, target: Uint8Image, tools: Tools, notes: list[str]
+) -> dict[str, tuple[Row | None, Row]]:
+    """Features by each extractor, and those of the level reader where there is something to train it with."""
+    describe: dict[str, Callable[[Uint8Image], Row]] = {one.name: partial(_described, one) for one in tools.extractors}
+    if tools.judging.training is not None:
+        describe[LEVEL_READER] = level_features
+    found: dict[str, tuple[Row | None, Row]] = {}
+    for name, features in describe.items():
+        real = _tried(partial(features, target), notes)
+        made = None if prediction is None else _tried(partial(features, prediction), notes)
+        if real is not None:
+            found[name] = (made, real)
+    return found
+
+
+def _described(extractor: Extractor, image: Uint8Image) -> Row:
+    return extractor.features([image])[0]
+
+
+def _tried(measure: Callable[[], Result], notes: list[str]) -> Result | None:
+    """What the measure gives, or None and a note: a small image spoils one number, not the image."""
+    try:
+        return measure()
+    except ValueError as error:
+        notes.append(str(error))
+        return None

@@ -11,7 +11,7 @@ from chromogen.judge.folder import Scores
 def table(scores: Scores) -> Table:
     """The scores for a terminal: predictions, HER2 classes, and always the three controls."""
     metrics = scores.metrics
-    title = f"profile {scores.profile.name}, PSNR in dB"
+    title = f"profile {scores.judging.profile}, PSNR in dB"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for heading in ("images", "PSNR", "SSIM", "sharpness", "DAB", "real DAB"):

@@ -110,10 +110,24 @@ def test_an_interrupted_system_ends_the_bench_with_130(data: Path, tmp_path: Pat
     assert main(words(data, tmp_path / "out")) == 130
 
 
-def test_balance_counts_the_systems_beaten_in_four_families() -> None:
-    good = {"psnr": 20.0, "ssim": 0.6, "sharpness": 0.9, "within": 0.5, "dab_error": 0.01, "violations": 0}
-    blurred = {"psnr": 22.0, "ssim": 0.7, "sharpness": 0.2, "within": 0.1, "dab_error": 0.05, "violations": 0}
-    rows = [dict(good), dict(blurred)]
+def test_balance_counts_the_systems_beaten_in_families_that_have_numbers() -> None:
+    nan = float("nan")
+    good = {"psnr": 20.0, "ssim": 0.6, "blur": 0.1, "within": 0.5, "wasserstein": 0.01, "tile_dice": 0.8, "violations": 0}
+    soft = {"psnr": 22.0, "ssim": 0.7, "blur": 1.6, "within": 0.1, "wasserstein": 0.05, "tile_dice": 0.9, "violations": 0}
+    rows = [good | {"level_accuracy": nan, "nuclei": nan}, soft | {"level_accuracy": nan, "nuclei": nan}]
     _add_balance(rows)
-    # fidelity 0 and 1, sharpness 1 and 0, DAB 1 and 0, order shared
-    assert [row["balance"] for row in rows] == pytest.approx([(0 + 1 + 1 + 0.5) / 4, (1 + 0 + 0 + 0.5) / 4])
+    # fidelity 0 and 1, detail 1 and 0, two of three of DAB, order shared; neither accuracy nor nuclei are known
+    assert [row["balance"] for row in rows] == pytest.approx([(0 + 1 + 2 / 3 + 0.5) / 4, (1 + 0 + 1 / 3 + 0.5) / 4])
+    for row, accuracy, nuclei in zip(rows, (0.8, 0.2), (nan, 0.4), strict=True):
+        row |= {"level_accuracy": accuracy, "nuclei": nuclei}
+    _add_balance(rows)
+    assert [row["balance"] for row in rows] == pytest.approx([(0 + 1 + 2 / 3 + 0.75 + 0) / 5, (1 + 0 + 1 / 3 + 0.25 + 1) / 5])
+
+
+def test_what_was_scored_otherwise_is_scored_again_and_not_trained_again(finished: tuple[int, Path], data: Path) -> None:
+    out = finished[1]
+    trained = (out / "pyramid_pix2pix" / "run" / "last.safetensors").stat().st_mtime_ns
+    assert main([*words(data, out), "--mpp", "0.5"]) == 1
+    assert (out / "pyramid_pix2pix" / "run" / "last.safetensors").stat().st_mtime_ns == trained
+    with (out / "table.csv").open(newline="", encoding="utf-8") as handle:
+        assert any(row["nuclei"] for row in csv.DictReader(handle))

@@ -36,7 +36,10 @@ def test_the_blur_is_a_gaussian_of_sigma_4_px_with_mirrored_borders() -> None:
 
 def test_the_source_control_is_the_source_and_may_be_missing() -> None:
     target, source = np.zeros((9, 9, 3), dtype=np.uint8), np.ones((9, 9, 3), dtype=np.uint8)
-    assert list(controls(target, source)) == list(MEANING)
+    mean = np.array([1, 2, 3], dtype=np.uint8)
+    assert list(controls(target, source, mean)) == list(MEANING)
+    assert bool((controls(target, source, mean)["training_mean"] == mean).all())
+    assert list(controls(target, source)) == ["constant", "source", "blurred_target"]
     assert controls(target, source)["source"] is source
     assert list(controls(target, None)) == ["constant", "blurred_target"]
 

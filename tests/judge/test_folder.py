@@ -156,7 +156,7 @@ def test_images_smaller_than_the_window_fail_with_the_reason(folders: Any) -> No
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"profile": "bci2021"}, "no scoring profile is called 'bci2021'; did you mean 'bci2022'"),
+        ({"judging": "bci2021"}, "no scoring profile is called 'bci2021'; did you mean 'bci2022'"),
         ({"prediction": Path("nowhere")}, "the prediction folder nowhere is not there"),
         ({"source": Path("nowhere")}, "the source folder nowhere is not there"),
         ({"target": "empty"}, "the target folder .* holds no images"),
