@@ -7,7 +7,7 @@ import torch
 import tyro
 
 import chromogen
-from chromogen.cli import benches, data, lists, staining
+from chromogen.cli import benches, challenge, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
 from chromogen.cli.rank import rank
 from chromogen.cli.training import train
@@ -29,6 +29,7 @@ COMMANDS: Commands = {
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "bench": ("Compare systems under equal conditions.", {"staining": benches.bench_staining}),
+    "challenge": (challenge.ABOUT, challenge.COMMANDS),
     "data": ("Look at data, or make some.", {"check": data.check_data, "phantom": data.write_phantoms}),
 }
 

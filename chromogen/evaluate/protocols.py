@@ -29,13 +29,6 @@ class Profile:
     description: str
     tolerance: Tolerance = "none"
 
-    @property
-    def window(self) -> Window:
-        """The window of a profile that is PSNR and an SSIM with one window; of any other a ValueError: use `measure`."""
-        if self.tolerance != "none" or self.similarity == "global" or self.similarity == "multiscale":
-            raise ValueError(f"the profile {self.name!r} is more than one SSIM window; score with protocols.measure")
-        return self.similarity
-
 
 _UINT8 = "uint8 RGB at the size of the files"
 _MEAN = "mean of the images' values"

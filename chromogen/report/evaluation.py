@@ -1,20 +1,33 @@
-"""The section of one evaluation: tables beside the controls, what they say in words, and the images."""
+"""The section of one evaluation: what it says in words, tables beside the controls, charts, and the images."""
 
 import csv
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chromogen.data.levels import LEVELS
-from chromogen.report.figures import agreement
-from chromogen.report.gallery import View, evenly, image_row
+from chromogen.report.calibration import calibration
+from chromogen.report.cases import cases, value
+from chromogen.report.confusion import readings
+from chromogen.report.distances import by_extractor, distances
+from chromogen.report.distributions import distribution
+from chromogen.report.findings import findings, summary
 from chromogen.report.markup import Content, Html, tag
-from chromogen.judge.table import number
-from chromogen.report.section import Section, counted, found_path, inside, notice, origin, read_record
+from chromogen.report.score_tables import class_tables, pixel_table, stain_table
+from chromogen.report.section import Section, found_path, origin, read_record
+from chromogen.report.swipe import script
 from chromogen.report.verdict import verdicts
 
-CONTROLS = {"constant": "Flat mean colour", "source": "H&E, not translated", "blurred_target": "Real IHC, blurred"}
-FEW = 20  # images below which correlations and orderings say little
+LISTED = 6  # names in a notice; the rest is counted
+SPREADS = (
+    ("dab_error", "Error of mean DAB, OD", 3),
+    ("nuclei_f1", "Nuclei kept, F1", 2),
+    ("psnr", "PSNR, dB", 1),
+    ("ssim", "SSIM", 2),
+)
+
+Image = Mapping[str, str]
 
 
 def evaluation_section(folder: Path, name: str) -> Section:
@@ -25,134 +38,113 @@ def evaluation_section(folder: Path, name: str) -> Section:
     metrics = read_record(folder / "metrics.json")
     with (folder / "per_image.csv").open(encoding="utf-8", newline="") as handle:
         images = list(csv.DictReader(handle))
-    said = verdicts(metrics)
+    roles = ("source", "prediction", "target")
+    folders = {role: None if metrics[role] is None else found_path(metrics[role], folder) for role in roles}
     body = [
-        tag("ul", (tag("li", line) for line in said[1:]), class_="verdicts"),
-        _scores(metrics),
-        notice("Failures: targets without a usable prediction", [(one["name"], one["reason"]) for one in metrics["failures"]]),
-        notice("Identical to the target, usually a copy of the answer", [(one, "") for one in metrics["identical"]]),
-        notice("Predictions without a target, not scored", [(one, "") for one in metrics["extra_predictions"]]),
-        _classes(metrics) if metrics["per_class"] else [],
-        _staining(metrics, images),
-        _rows(metrics, images, folder),
-        _model(folder, metrics),
-        origin(metrics["command"], metrics["versions"], f"Profile {metrics['profile']}: {metrics['profile_description']}"),
+        _headline(metrics),
+        _notices(metrics),
+        stain_table(metrics),
+        pixel_table(metrics),
+        tag("ul", (tag("li", line) for line in verdicts(metrics)[1:]), class_="verdicts"),
+        class_tables(metrics),
+        calibration(metrics.get("staining", {}), _stains(images)),
+        _spreads(metrics, images),
+        readings(metrics.get("level", {})),
+        distances(metrics.get("distribution", {})),
+        cases(images, folders),
+        _provenance(folder, metrics),
+        origin(metrics["command"], metrics["versions"], ""),
+        script(),
     ]
-    return Section(f"Scores: {name}", said[0], body)
+    return Section(f"Scores: {name}", summary(metrics), body)
 
 
-def _model(folder: Path, metrics: dict[str, Any]) -> Content:
-    """Who made the predictions, where `translate` said so beside them."""
-    record = found_path(metrics["prediction"], folder) / "translation.json"
-    if not record.is_file():
+def _headline(metrics: dict[str, Any]) -> Html:
+    flag = metrics.get("validity", {}).get("flag")
+    found = findings(metrics)
+    rows = [tag("div", tag("dt", one.topic), tag("dd", one.sentence)) for one in found]
+    return tag("dl", rows, class_="headline flagged" if flag in ("blurry", "noisy") else "headline")
+
+
+def _notices(metrics: dict[str, Any]) -> list[Content]:
+    """What went wrong or looks wrong, image by image."""
+    flagged = metrics.get("validity", {}).get("images", [])
+    unmeasured = [
+        (one["first"] + (f" and {one['images'] - 1:,} more" if one["images"] > 1 else ""), one["reason"])
+        for one in metrics.get("not_measured", [])
+    ]
+    return [
+        _listed("Failures: targets without a usable prediction", [(one["name"], one["reason"]) for one in metrics["failures"]]),
+        _listed("Identical to the target, usually a copy of the answer", [(one, "") for one in metrics["identical"]]),
+        _listed("Predictions without a target, not scored", [(one, "") for one in metrics["extra_predictions"]]),
+        _listed(
+            "Flagged: not sharp enough for PSNR and SSIM, or too noisy",
+            [(one["name"], f"{one['flag']}: {'; '.join(one['reasons'])}") for one in flagged],
+        ),
+        _listed("Not measured", unmeasured),
+    ]
+
+
+def _listed(heading: str, items: Sequence[tuple[str, str]]) -> Content:
+    """Like `section.notice`, with no more than LISTED items; the rest is counted, since a page is no log."""
+    if not items:
         return []
-    made = read_record(record)
-    return tag("p", f"Predictions by {made['model']}, sha256 {made.get('model_sha256', 'not recorded')}.", class_="quiet")
+    lines = [tag("li", tag("code", name), f": {reason}" if reason else "") for name, reason in items[:LISTED]]
+    if len(items) > LISTED:
+        lines.append(tag("li", f"and {len(items) - LISTED:,} more, listed in metrics.json"))
+    return tag("div", tag("p", tag("b", f"{heading} ({len(items)})")), tag("ul", lines), class_="notice")
 
 
-def _scores(metrics: dict[str, Any]) -> Html:
-    overall = metrics["overall"]
-    rows = [_row("Virtual IHC", overall, "ours")]
-    if not metrics["complete"]:
-        zero = {measure: overall[f"{measure}_failures_as_zero"] for measure in ("psnr", "ssim")}
-        rows.append(
-            _row("Virtual IHC, failures as zero", zero | dict.fromkeys(("scored", "expected"), metrics["expected"]), "ours")
-        )
-    rows += [_row(f"Control: {CONTROLS.get(name, name)}", control) for name, control in metrics["controls"].items()]
-    note = (
-        "Means over images. Sharpness is fine detail relative to the real image: 1 is as sharp, 0 is flat. A useful prediction "
-        "beats the flat colour and the untranslated H&E; the blurred real image has seen the answer."
-    )
-    heads = ("", "images", "PSNR, dB", "SSIM", "sharpness", "mean DAB", "DAB of real")
-    return tag("div", _table(heads, rows), tag("p", note, class_="quiet"))
-
-
-def _row(name: str, row: dict[str, Any], class_: str | None = None) -> Html:
-    places = {"psnr": 2, "ssim": 3, "sharpness": 2, "dab": 3, "dab_target": 3}
-    cells = [_count(row), *(number(row.get(key), digits) for key, digits in places.items())]
-    return tag("tr", tag("th", name, scope="row"), (tag("td", cell) for cell in cells), class_=class_)
-
-
-def _classes(metrics: dict[str, Any]) -> Html:
-    rows = []
-    for name, row in metrics["per_class"].items():
-        pairs = [_pair(row), *(_pair(row["controls"][control]) for control in CONTROLS)]
-        cells = [_count(row), *pairs, number(row["dab"], 3), number(row["dab_target"], 3)]
-        rows.append(tag("tr", tag("th", name, scope="row"), (tag("td", cell) for cell in cells)))
-    heads = ("HER2", "images", "Virtual IHC", *CONTROLS.values(), "mean DAB", "DAB of real")
-    note = "PSNR in dB and SSIM. The class is the slide's, read from the target's file name, and used here only."
-    return tag("div", tag("h3", "By HER2 class"), _table(heads, rows), tag("p", note, class_="quiet"))
-
-
-def _table(heads: Sequence[str], rows: Sequence[Html]) -> Html:
-    head = tag("thead", tag("tr", (tag("th", text, scope="col") for text in heads)))
-    return tag("div", tag("table", head, tag("tbody", rows)), class_="scroll")
-
-
-def _count(row: dict[str, Any]) -> str:
-    return f"{row['scored']}" if row["scored"] == row["expected"] else f"{row['scored']} of {row['expected']}"
-
-
-def _pair(row: dict[str, Any]) -> str:
-    return f"{number(row['psnr'], 2)} / {number(row['ssim'], 3)}"
-
-
-def _staining(metrics: dict[str, Any], images: Sequence[dict[str, str]]) -> Html:
-    """How much stain there is, virtual against real, as a chart and in words."""
-    groups: dict[str, list[tuple[float, float]]] = {level: [] for level in (*LEVELS, "")}
+def _by_class(images: Sequence[Image]) -> dict[str, list[Image]]:
+    groups: dict[str, list[Image]] = {level: [] for level in (*LEVELS, "")}
     for image in images:
         if image["status"] == "ok":
-            groups[image["level"]].append((float(image["dab_target"]), float(image["dab"])))
-    named = {f"HER2 {level}" if level else "no class": points for level, points in groups.items()}
-    measured = metrics["staining"]
-    ours, real, pearson = measured["ordering_prediction"], measured["ordering_target"], measured["pearson"]
-    sentences = [f"Mean DAB is the {measured['dab'].removeprefix('mean ')}, averaged over the image."]
-    if ours["pairs"]:
-        sentences.append(
-            "Averaged over the whole patch, stroma included; it is not a HER2 score. Over many patches it tends to rise from 0 "
-            f"to 3+. Of {counted(ours['pairs'], 'pair')} of classes, {ours['violations']} stand in the "
-            f"wrong order in the virtual images and {real['violations']} in the real ones."
-        )
-    sentences.append(
-        f"Pearson's r of virtual against real: {number(pearson['overall'], 2)} over all images, "
-        f"{number(pearson['within'], 2)} within classes, where guessing the class earns nothing."
+            groups[image["level"]].append(image)
+    return groups
+
+
+def _stains(images: Sequence[Image]) -> dict[str, list[tuple[float, float]]]:
+    """(real, virtual) mean DAB of every image that has both, by class."""
+    found = {}
+    for level, members in _by_class(images).items():
+        pairs = [(value(image, "dab_target"), value(image, "dab")) for image in members]
+        points = [(float(real), float(made)) for real, made in pairs if real is not None and made is not None]
+        found[f"HER2 {level}" if level else "no class"] = points
+    return found
+
+
+def _spreads(metrics: dict[str, Any], images: Sequence[Image]) -> Content:
+    groups = {level or "none": members for level, members in _by_class(images).items() if members}
+    charts = []
+    for key, heading, digits in SPREADS:
+        values = {
+            level: [float(found) for image in row if (found := value(image, key)) is not None] for level, row in groups.items()
+        }
+        if any(values.values()):
+            charts.append(distribution(values, heading, digits))
+    if not charts:
+        return []
+    note = (
+        "Every scored image, by HER2 class (n: images). Bars show how many images fall where, each class to its own tallest "
+        f"bar; the line is the median. PSNR and SSIM by profile {metrics['profile']}."
     )
-    if metrics["scored"] < FEW:
-        sentences.append(f"With {counted(metrics['scored'], 'image')}, orderings and correlations say little.")
-    chart = agreement(named, "mean DAB, real", "mean DAB, virtual")
-    words = tag("div", tag("h3", "Amount of stain"), (tag("p", sentence) for sentence in sentences))
-    return tag("div", words, chart, class_="beside")
+    return [tag("h3", "Distributions"), tag("p", note, class_="quiet"), tag("div", charts, class_="charts spreads")]
 
 
-def _rows(metrics: dict[str, Any], images: Sequence[dict[str, str]], folder: Path) -> Content:
-    scored = sorted((image for image in images if image["status"] == "ok"), key=lambda image: float(image["psnr"]))
-    shown = evenly(len(scored))
-    folders = {
-        role: None if metrics[role] is None else found_path(metrics[role], folder)
-        for role in ("source", "prediction", "target")
-    }
-    stains = {"source": "H&E", "prediction": "virtual IHC", "target": "real IHC"}
-    rows = []
-    for rank in shown:
-        image, views = scored[rank], []
-        for role, stain in stains.items():
-            root, file = folders[role], image[f"{role}_file"]
-            views.append(View(stain, inside(root, file) if root and file else None, f"no {role} image was given"))
-        marks = [f"HER2 {image['level']}"] if image["level"] else []
-        if len(scored) > 1:
-            marks += ["lowest PSNR"] * (rank == 0) + ["highest PSNR"] * (rank == len(scored) - 1)
-        facts = [
-            ("PSNR", f"{number(_measured(image['psnr']), 2)} dB"),
-            ("SSIM", number(_measured(image["ssim"]), 3)),
-            ("sharpness", number(_measured(image["sharpness"]), 2)),
-            ("DAB virtual", number(_measured(image["dab"]), 3)),
-            ("DAB real", number(_measured(image["dab_target"]), 3)),
-        ]
-        rows.append(image_row(image["name"], marks, facts, views))
-    which = "All scored images" if len(shown) == len(scored) else f"{len(shown)} of {len(scored)} scored images, evenly spread"
-    note = f"{which}, from the lowest PSNR to the highest. Below each image a detail at full size, where blur shows."
-    return [tag("h3", "Images"), tag("p", note, class_="quiet"), rows] if rows else []
-
-
-def _measured(text: str) -> float | str | None:
-    return text if text == "inf" else float(text) if text else None
+def _provenance(folder: Path, metrics: dict[str, Any]) -> Html:
+    """What was measured by which rules, and fingerprints of everything that has one."""
+    facts = [(f"Profile {metrics['profile']}", metrics["profile_description"])]
+    facts += [(f"Profile {name}", text) for name, text in metrics.get("further_profiles", {}).items()]
+    record = found_path(metrics["prediction"], folder) / "translation.json"
+    if record.is_file():
+        made = read_record(record)
+        facts.append(("Predictions by", f"{made['model']}, sha256 {made.get('model_sha256', 'not recorded')}"))
+    for name, words in by_extractor(metrics.get("distribution", {})).items():
+        weights = f"sha256 of its weights {words['sha256']}" if "sha256" in words else "no weight file"
+        facts.append((f"Features of {name}", "; ".join([weights, *filter(None, [words.get("preprocessing")])])))
+    if metrics.get("mpp") is not None:
+        facts.append(("Size of a pixel", f"{metrics['mpp']:g} µm"))
+    for file in ("metrics.json", "per_image.csv"):
+        facts.append((file, f"sha256 {hashlib.sha256((folder / file).read_bytes()).hexdigest()}"))
+    rows = [tag("tr", tag("th", term, scope="row"), tag("td", text)) for term, text in facts]
+    return tag("div", tag("h3", "Where these numbers come from"), tag("table", tag("tbody", rows), class_="facts"))

@@ -1,4 +1,7 @@
-"""Small charts as inline SVG. Colours and fonts come from page.css, so they follow light, dark and print."""
+"""Small charts as inline SVG. Colours and fonts come from page.css, so they follow light, dark and print.
+
+Classes differ by shape as well as by colour, and their colours by lightness, so that charts can be read in grey.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +14,14 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 320, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 18, 34
 DRAWN_POINTS = 240  # more than the chart has pixels to tell apart
+SQUARE = 320  # pixels of a chart whose two axes mean the same
+SHAPES = (
+    "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",  # circle
+    "m-3.6-3.6h7.2v7.2h-7.2z",  # square
+    "m0-5l4.7 8.4h-9.4z",  # triangle
+    "m0-5.4l5.4 5.4-5.4 5.4-5.4-5.4z",  # diamond
+    "m-3.8-3.8l7.6 7.6m0-7.6l-7.6 7.6",  # cross
+)
 LARGEST = 1e300  # beyond it, differences and sums of a few points may be infinite
 
 
@@ -20,11 +31,12 @@ class Axes:
 
     x: tuple[float, float]
     y: tuple[float, float]
+    height: int = HEIGHT
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), self.height - BOTTOM - up * (self.height - TOP - BOTTOM)
 
 
 def curve(points: Points, across: str, heading: str) -> Html:
@@ -32,15 +44,15 @@ def curve(points: Points, across: str, heading: str) -> Html:
 
     Points that are not finite, or above LARGEST, are not drawn, but counted.
     """
-    finite = [point for point in points if all(abs(value) < LARGEST for value in point)]
+    finite = [point for point in points if _finite(point)]
     lost = f", {len(points) - len(finite)} values not finite" if len(finite) < len(points) else ""
     if not finite:
         return tag("figure", tag("figcaption", tag("b", heading), " no finite value"), class_="chart")
-    axes = Axes(_range([x for x, _ in finite], pad=0), _range([y for _, y in finite], pad=0.06))
+    axes = Axes(padded([x for x, _ in finite], pad=0), padded([y for _, y in finite], pad=0.06))
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in (axes.place(*point) for point in _thinned(finite)))
     first, last = finite[0][1], finite[-1][1]
     label = f"{heading} over {across}: from {first:.4g} to {last:.4g} in {len(points)} values"
-    chart = _svg(label, _frame(axes, across), tag("polyline", points=places, class_="curve"))
+    chart = drawing(label, frame(axes, across), tag("polyline", points=places, class_="curve"))
     return tag(
         "figure",
         tag("figcaption", tag("b", heading), f" {first:.3g} \N{RIGHTWARDS ARROW} {last:.3g}{lost}"),
@@ -49,23 +61,47 @@ def curve(points: Points, across: str, heading: str) -> Html:
     )
 
 
-def agreement(groups: Mapping[str, Points], across: str, up: str) -> Html:
-    """Predicted (up) against real (across) values, one colour a group, with the line on which they agree."""
-    every = [value for points in groups.values() for point in points for value in point]
-    both = _range([0.0, *every], pad=0.06)
-    axes = Axes(both, both)
+def agreement(groups: Mapping[str, Points], across: str, up: str, line: tuple[float, float] | None = None) -> Html:
+    """Predicted (up) against real (across) values, one shape and colour a group, with the line on which they agree.
+
+    `line`, slope and intercept of a fit, is drawn as far as the real values reach and no further.
+    """
+    finite = {name: [point for point in group if _finite(point)] for name, group in groups.items()}
+    points = [point for group in finite.values() for point in group]
+    real = [x for x, _ in points] or [0.0]
+    ends = [] if line is None else [(x, line[1] + line[0] * x) for x in (min(real), max(real))]
+    both = padded([0.0, *(value for point in [*points, *ends] for value in point)], pad=0.06)
+    axes = Axes(both, both, SQUARE)
     (x1, y1), (x2, y2) = axes.place(both[0], both[0]), axes.place(both[1], both[1])
-    dots = []
-    for k, points in enumerate(groups.values()):
-        for x, y in (axes.place(*point) for point in points):
-            dots.append(tag("circle", cx=x, cy=y, r=5, class_=f"dot d{k}"))
-    key = [tag("li", tag("i", class_=f"d{k}"), name) for k, (name, points) in enumerate(groups.items()) if points]
-    frame = [*_frame(axes, across), tag("text", up, x=LEFT, y=TOP - 4, class_="axis")]
-    diagonal = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="agree")
-    chart = _svg(
-        f"{counted(len(dots), 'image')}: {up} against {across}, with the line on which they agree", frame, diagonal, dots
-    )
+    drawn = [*frame(axes, across), tag("text", up, x=LEFT, y=TOP - 4, class_="axis")]
+    drawn.append(tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="agree"))
+    key = []
+    for k, (name, group) in enumerate(finite.items()):
+        if group:
+            drawn.append(tag("path", d=_marks([axes.place(*point) for point in group], k), class_=f"mark-{k} dots"))
+            key.append(_key(name, "M7 7" + SHAPES[k % len(SHAPES)], f"mark-{k}"))
+    key.append(_key("equal", "M0 7h14", "agree"))
+    if ends:
+        (x1, y1), (x2, y2) = (axes.place(*end) for end in ends)
+        drawn.append(tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="fit"))
+        key.append(_key("fitted", "M0 7h14", "fit"))
+    label = f"{counted(len(points), 'image')}: {up} against {across}, with the line on which they agree"
+    chart = drawing(label, drawn, height=SQUARE)
     return tag("figure", chart, tag("figcaption", tag("ul", key, class_="key")), class_="chart")
+
+
+def _finite(point: tuple[float, float]) -> bool:
+    return all(abs(value) < LARGEST for value in point)
+
+
+def _marks(places: Points, group: int) -> str:
+    """All marks of a group as one path: a thousand images are a thousand short strings, not a thousand elements."""
+    return "".join(f"M{x:.1f} {y:.1f}{SHAPES[group % len(SHAPES)]}" for x, y in places)
+
+
+def _key(name: str, path: str, class_: str) -> Html:
+    sign = tag("svg", tag("path", d=path, class_=class_), viewBox="0 0 14 14", aria_hidden="true")
+    return tag("li", sign, name)
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
@@ -77,7 +113,8 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _range(values: Sequence[float], pad: float) -> tuple[float, float]:
+def padded(values: Sequence[float], pad: float) -> tuple[float, float]:
+    """From the lowest value to the highest with a share of room, never empty; a lower end of 0 stays 0."""
     low, high = min(values), max(values)
     room = (high - low) * pad or (0.5 * abs(high) or 1.0) * (high == low)
     return low - room * (low != 0), high + room
@@ -90,18 +127,20 @@ def _thinned(points: Points) -> Points:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _svg(label: str, *content: Content) -> Html:
-    return tag("svg", *content, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=label)
+def drawing(label: str, *content: Content, height: int = HEIGHT) -> Html:
+    """A picture of WIDTH x `height` units that says in words what it shows."""
+    return tag("svg", *content, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=label)
 
 
-def _frame(axes: Axes, across: str) -> list[Html]:
-    parts = []
-    for value in ticks(*axes.y):
+def frame(axes: Axes, across: str, up: bool = True) -> list[Html]:
+    """Grid, ticks and the name of the horizontal axis; `up`: with ticks on the vertical one."""
+    parts, foot = [], axes.height - BOTTOM
+    for value in ticks(*axes.y) if up else []:
         _, y = axes.place(axes.x[0], value)
         parts.append(tag("line", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y, class_="grid"))
         parts.append(tag("text", f"{value:.4g}", x=LEFT - 6, y=y + 4, class_="axis end"))
     for value in ticks(*axes.x):
         x, _ = axes.place(value, axes.y[0])
-        parts.append(tag("text", f"{value:,.6g}", x=x, y=HEIGHT - BOTTOM + 15, class_="axis middle"))
-    parts.append(tag("text", across, x=WIDTH - RIGHT, y=HEIGHT - 4, class_="axis end"))
+        parts.append(tag("text", f"{value:,.6g}", x=x, y=foot + 15, class_="axis middle"))
+    parts.append(tag("text", across, x=WIDTH - RIGHT, y=axes.height - 4, class_="axis end"))
     return parts

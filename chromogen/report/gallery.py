@@ -7,6 +7,7 @@ from pathlib import Path
 from chromogen.data.images import read_image
 from chromogen.report.markup import Content, Html, tag
 from chromogen.report.pictures import OVERVIEW_PX, data_uri, detail, detail_corner, overview
+from chromogen.report.swipe import swiped
 from chromogen.tensors import Uint8Image
 
 SHOWN_ROWS = 12
@@ -21,8 +22,12 @@ class View:
     reason: str = ""
 
 
-def image_row(name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]], views: Sequence[View]) -> Html:
+def image_row(
+    name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]], views: Sequence[View], swipe: bool = False
+) -> Html:
     """One row: a heading with marks and numbers, the images whole, and below them the same detail of each at full size.
+
+    swipe: the last two views get a divider between them, where both can be shown and are of one size.
 
     The detail lies where the last readable image has most structure; an image of another size shows none, because the same
     place in it is not the same tissue. An image that cannot be read leaves its reason.
@@ -30,7 +35,7 @@ def image_row(name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]],
     read = [_read(view) for view in views]
     images = [image for image in read if not isinstance(image, str)]
     corner = detail_corner(images[-1]) if images else None
-    figures = []
+    figures: list[Html] = []
     for view, image in zip(views, read, strict=True):
         if isinstance(image, str):
             figures.append(tag("figure", tag("p", image, class_="absent"), tag("figcaption", view.stain)))
@@ -38,7 +43,10 @@ def image_row(name: str, marks: Sequence[str], facts: Sequence[tuple[str, str]],
         parts = [_img(overview(image), f"{view.stain} of {name}")]
         if corner is not None and image.shape == images[-1].shape:
             parts.append(_img(detail(image, corner), f"{view.stain} of {name}, a detail at full size", "detail"))
-        figures.append(tag("figure", parts, tag("figcaption", view.stain)))
+        figures.append(tag("figure", tag("div", parts, class_="views"), tag("figcaption", view.stain)))
+    shapes = [None if isinstance(image, str) else image.shape for image in read]
+    if swipe and shapes[-1] is not None and shapes[-2] == shapes[-1]:
+        figures[-2:] = [swiped(name, *figures[-2:])]
     heading = [tag("h4", name), (tag("span", mark, class_="mark") for mark in marks)]
     numbers = tag("dl", (tag("div", tag("dt", term), tag("dd", value)) for term, value in facts))
     columns = "row three" if len(views) == 3 else "row two"

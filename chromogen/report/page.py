@@ -1,6 +1,7 @@
 """One self-contained HTML page made of everything that lies under a folder: scores, trainings, stained images.
 
-No script and nothing from the network: the page can be mailed, printed and opened in ten years.
+Nothing comes from the network: the page can be mailed, printed and opened in ten years. Its one inline script is the swipe, and
+the page works without it.
 """
 
 import csv

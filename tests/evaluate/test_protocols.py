@@ -71,14 +71,6 @@ def test_names() -> None:
     assert len({(profile.similarity, profile.tolerance) for profile in PROFILES.values()}) == len(PROFILES)
 
 
-def test_only_a_profile_of_one_window_has_one() -> None:
-    """Code that scores by the window alone must not print its result under another profile's name."""
-    assert profile_named("piqa9").window == "gauss9"
-    for name in ("global", "ms-ssim", "shift-tolerant", "flow-tolerant"):
-        with pytest.raises(ValueError, match="score with protocols.measure"):
-            _ = profile_named(name).window
-
-
 def test_a_profile_of_ones_own() -> None:
     own = Profile("own", "gauss11", "two windows differ", "none")
     assert measure(PREDICTION, TARGET, own) == measure(PREDICTION, TARGET, "gauss11")

@@ -166,6 +166,15 @@ def test_a_shift_beyond_the_reach_is_not_followed() -> None:
     assert flow_tolerant(prediction, target).ssim < 0.5
 
 
+def test_a_block_that_moves_alone_is_not_followed() -> None:
+    target = textured(352, 352, 6)
+    prediction = target.copy()
+    prediction[140:212, 140:212] = target[146:218, 140:212]
+    assert not displacement_field(prediction, target).any()
+    prediction[76:276, 76:276] = target[82:282, 76:276]  # with its eight neighbours it is
+    assert displacement_field(prediction, target)[0].min() == pytest.approx(-6, abs=0.01)
+
+
 def test_a_slow_bend_is_straightened() -> None:
     target = textured(420, 420, 9, 2.0)
     prediction, fetched_from = bent(target, 5.0, 420.0)

@@ -129,7 +129,7 @@ def pattern(percent: Float[np.ndarray, "4"], limit: float = 10.0, least: float =
 
 def h_score(percent: Float[np.ndarray, "4"]) -> float:
     """1 x percent of 1+, 2 x percent of 2+, 3 x percent of 3+: 0-300."""
-    return float(percent[1] + 2 * percent[1] + 3 * percent[3])
+    return float(percent[1] + 2 * percent[2] + 3 * percent[3])
 
 
 def pixel_percentages(tissue_dab: tuple[int, ...], od: tuple[float, float, float]) -> Float[np.ndarray, "4"]:
