@@ -108,8 +108,13 @@ def test_a_step_needs_no_numbers(name: str) -> None:
     nets = method.networks().to("meta").train()
     data: Batch = {key: value.to("meta") for key, value in batch().items()}  # type: ignore[assignment, attr-defined]
     for update in method.step(nets, data, 0.0):
-        for terms in update.values():
-            sum(terms.values()).backward()  # type: ignore[union-attr]
+        for player, terms in update.items():
+            loss = sum(terms.values())
+            assert loss.is_meta, player  # type: ignore[union-attr]
+            loss.backward()  # type: ignore[union-attr]
+    for player, owner in method.players().items():
+        reached = [p.grad is not None and p.grad.is_meta for name in owner.networks for p in nets[name].parameters()]
+        assert any(reached), player
 
 
 @pytest.mark.parametrize(
