@@ -9,6 +9,7 @@ import tyro
 import chromogen
 from chromogen.cli import benches, challenge, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
+from chromogen.cli.her2 import her2
 from chromogen.cli.rank import rank
 from chromogen.cli.training import train
 
@@ -22,6 +23,7 @@ COMMANDS: Commands = {
     "translate": staining.translate,
     "evaluate": staining.evaluate,
     "report": staining.report,
+    "her2": her2,
     "rank": rank,
     "interpolate": staining.interpolate,
     "models": lists.list_models,

@@ -1,0 +1,25 @@
+"""The truth of a phantom's membranes, cell by cell, as a read-out of its IHC image should find it."""
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from chromogen.data.phantom import PhantomTruth
+
+
+def stained_percent(
+    truth: PhantomTruth, tumour_only: bool = False, within: Bool[np.ndarray, "height width"] | None = None
+) -> Float64[np.ndarray, "4"]:
+    """Percent of the cells in the IHC section whose membranes were drawn 0 unstained, 1 faint, 2 moderate, 3 intense.
+
+    Cells of stroma, ducts and inflammation are unstained; with `tumour_only` they do not count. `within` keeps the cells with
+    the larger part of their visible nucleus in it. NaN where no cell is left.
+    """
+    count = len(truth.cell_staining)
+    visible = np.bincount(truth.cells_ihc.ravel(), minlength=count)
+    inside = visible if within is None else np.bincount(truth.cells_ihc[within], minlength=count)
+    counted = (visible > 0) & (2 * inside > visible)
+    counted[0] = False
+    if tumour_only:
+        counted &= truth.cell_staining >= 0
+    found = np.bincount(np.maximum(truth.cell_staining[counted], 0), minlength=4)
+    return 100 * found / found.sum() if found.sum() else np.full(4, np.nan)
