@@ -43,9 +43,9 @@ class Chromogen:
     weight_gan: float = 20.0  # 0: no discriminator at all
     weight_l1: float = 40.0
     weight_octaves: tuple[float, ...] = (20.0, 20.0, 20.0)  # at 1/2, 1/4, 1/8 of the size
-    weight_density: float = 200.0
+    weight_density: float = 100.0
     density_boxes_px: tuple[int, ...] = (4, 16)
-    weight_amount: float = 200.0  # of the mean density of a whole image; at 2000 the first steps end in black
+    weight_amount: float = 100.0  # of the mean density of a whole image; at 2000 the first steps end in black
     weight_nuclei: float = 10.0
     nuclei_window_px: int = 16
     optimizer: Optimizer = Optimizer(lr=3e-4)

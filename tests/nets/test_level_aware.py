@@ -44,7 +44,8 @@ def test_a_fresh_network_neither_saturates_nor_is_sure_of_a_level() -> None:
 def test_staining_is_the_law_of_lambert_and_beer() -> None:
     maps = torch.randn(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     found = Staining()(maps)
-    density = np.log1p(np.exp(8.0 * maps.double().numpy())) / 8
+    x = maps.double().numpy()
+    density = (x + np.sqrt(x**2 + 0.04)) / 2
     colours = np.array([*H_DAB.vectors, (1.0, 1.0, 1.0)])
     colours /= np.linalg.norm(colours, axis=1, keepdims=True)
     expected = 2 * 10 ** -np.einsum("nshw,sc->nchw", density, colours) - 1
@@ -54,12 +55,18 @@ def test_staining_is_the_law_of_lambert_and_beer() -> None:
 def test_staining_paints_what_color_calls_haematoxylin_and_dab() -> None:
     """With little else, a map of one stain has the colour that `color.combine` gives this stain."""
     for stain in range(2):
-        maps = torch.full((1, 3, 1, 1), -2.0)
+        maps = torch.full((1, 3, 1, 1), -20.0)
         maps[:, stain] = 0.5
         amounts = np.zeros((1, 1, 2))
         amounts[..., stain] = 0.5 / np.linalg.norm(H_DAB.vectors[stain])
         expected = combine(amounts, H_DAB)[0, 0]
         assert (Staining()(maps)[0, :, 0, 0].detach().numpy() + 1) / 2 == pytest.approx(expected, abs=5e-3)
+
+
+def test_what_has_gone_white_still_has_a_slope_to_come_back_by() -> None:
+    maps = torch.full((1, 3, 1, 1), -3.0, requires_grad=True)
+    Staining()(maps).sum().backward()
+    assert maps.grad is not None and float(maps.grad.abs().min()) > 1e-4
 
 
 def test_reach_covers_the_receptive_field() -> None:
