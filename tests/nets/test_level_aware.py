@@ -58,7 +58,7 @@ def test_staining_paints_what_color_calls_haematoxylin_and_dab() -> None:
         maps = torch.full((1, 3, 1, 1), -20.0)
         maps[:, stain] = 0.5
         amounts = np.zeros((1, 1, 2))
-        amounts[..., stain] = 0.5 / np.linalg.norm(H_DAB.vectors[stain])
+        amounts[..., stain] = (0.5 + np.sqrt(0.29)) / 2 / np.linalg.norm(H_DAB.vectors[stain])
         expected = combine(amounts, H_DAB)[0, 0]
         assert (Staining()(maps)[0, :, 0, 0].detach().numpy() + 1) / 2 == pytest.approx(expected, abs=5e-3)
 
