@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/judge.py > judge.txt
 
-Phantom pairs whose truth is known: 24 to judge (256 px, 0.5 um/px, six of each HER2 level), 48 others to train the reader of
+Phantom pairs whose truth is known: 16 to judge (256 px, 0.5 um/px, four of each HER2 level), 32 others to train the reader of
 levels. The prediction that has no error is the real IHC with noise of one grey level. Prints two tables as Markdown: which
 metric notices which error and rises with its dose, and which metrics prefer a blurred or a flat image to a sharp one that
 lies some pixels aside, as the next section of a block does. docs/judge.md holds what it printed.
@@ -32,7 +32,7 @@ from chromogen.judge.judging import Judging
 
 MPP = 0.5
 TISSUE = Phantom(size_px=256, mpp=MPP, her2_signal=2.0)
-IMAGES, TRAINING = 24, 48
+IMAGES, TRAINING = 16, 32
 NOTICED = 0.05  # of the way from no error to the worst value in the table
 
 Images = dict[str, np.ndarray]
