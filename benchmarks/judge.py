@@ -5,7 +5,7 @@
 Phantom pairs whose truth is known: 16 to judge (256 px, 0.5 um/px, four of each HER2 level), 32 others to train the reader of
 levels. The prediction that has no error is the real IHC with noise of one grey level. Prints two tables as Markdown: which
 metric notices which error and rises with its dose, and which metrics prefer a blurred or a flat image to a sharp one that
-lies some pixels aside, as the next section of a block does. docs/judge.md holds what it printed.
+lies some pixels aside, as the next section of a block does.
 """
 
 import io

@@ -34,9 +34,11 @@ class Column:
 COLUMNS = (
     Column("psnr", "PSNR (dB)", 2, +1),
     Column("ssim", "SSIM", 3, +1),
+    Column("sharpness", "sharpness ratio", 2),
     Column("detail", "detail", 2),
     Column("blurred", "blurred or noisy (%)", 0, -1),
     Column("within", "DAB r within", 2, +1),
+    Column("between", "DAB r between", 2, +1),
     Column("dab_error", "DAB error", 3, -1),
     Column("wasserstein", "DAB distance", 3, -1),
     Column("tile_dice", "DAB area", 2, +1),
@@ -52,20 +54,21 @@ COLUMNS = (
     Column("memory_mib", "memory (MiB)", 0),
 )
 MEANING = """\
-PSNR and SSIM: protocol bci2022 (uint8 RGB, SSIM 7x7 uniform window), mean over images. Detail: energy at 1-2 px over that
-of the real IHC, median over images; 1 is as sharp, below is blur. Blurred or noisy: images that the gate of
-`chromogen.evaluate.validity` flags. DAB r within: Pearson's r of mean DAB density, predicted against real, over images
-after subtracting their class mean. DAB error: mean absolute difference of mean DAB density. DAB distance: mean Wasserstein
-distance of the two distributions of density, in optical densities. DAB area: Dice overlap of the shares of 32 px tiles
-above 0.2. Order violations: pairs of HER2 classes whose mean DAB stands in the wrong order, of those that occur. HER2
-accuracy and (quadratic) kappa: the slide's level against what a reader trained on the real IHC of the training pairs makes
-of the virtual IHC; the ceiling, its reading of the real test IHC, stands in the last row. Nuclei kept: F1 of the nuclei of
-the H&E found again in the virtual IHC, minus that of chance. KID: kid[efficientnet-lite0]; the floor, real against real, in
-the last row. Diversity: spread between generated images over that between real ones. Balance (ours): mean over five
-families of the share of systems beaten: fidelity (PSNR, SSIM), detail (distance of its ratio from 1, in logarithms), DAB (r
-within, distance, area), HER2 (order violations, accuracy), nuclei kept; families without numbers are left out; 1 is best in
-all. s/step: the fastest 20 steps in a row, on this machine; memory: peak while training; parameters: all networks that
-train. No system, here or anywhere, is given a HER2 label to translate with."""
+PSNR and SSIM: protocol bci2022 (uint8 RGB, SSIM 7x7 uniform window), mean over images. Sharpness ratio: Laplacian energy
+over that of the real IHC, which single pixels of noise raise. Detail: energy at 1-2 px over that of the real IHC, median
+over images; 1 is as sharp, below is blur. Blurred or noisy: images that the gate of `chromogen.evaluate.validity` flags.
+DAB r: Pearson's r of mean DAB density, predicted against real, over images after subtracting their class mean (within) and
+over class means (between). DAB error: mean absolute difference of mean DAB density. DAB distance: mean Wasserstein distance
+of the two distributions of density, in optical densities. DAB area: Dice overlap of the shares of 32 px tiles above 0.2.
+Order violations: pairs of HER2 classes whose mean DAB stands in the wrong order, of those that occur. HER2 accuracy and
+(quadratic) kappa: the slide's level against what a reader trained on the real IHC of the training pairs makes of the
+virtual IHC; the ceiling, its reading of the real test IHC, stands in the last row. Nuclei kept: F1 of the nuclei of the H&E
+found again in the virtual IHC, minus that of chance. KID: kid[efficientnet-lite0]; the floor, real against real, in the
+last row. Diversity: spread between generated images over that between real ones. Balance (ours): mean over five families of
+the share of systems beaten: fidelity (PSNR, SSIM), detail (distance of its ratio from 1, in logarithms), DAB (r within,
+distance, area), HER2 (order violations, accuracy), nuclei kept; families without numbers are left out; 1 is best in all.
+s/step: the fastest 20 steps in a row, on this machine; memory: peak while training; parameters: all networks that train. No
+system, here or anywhere, is given a HER2 label to translate with."""
 FAMILIES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("psnr", +1), ("ssim", +1)),
     (("blur", -1),),
