@@ -220,7 +220,7 @@ def test_models_with_nothing_between_them_say_why(b: Model, sentence: str) -> No
 
 
 def test_a_field_without_a_shape_that_changes_the_picture_is_noticed() -> None:
-    narrow = Chromogen(width=2, blocks=1, level_width=2, weight_gan=0.0)
+    narrow = Chromogen(width=2, blocks=1, grader_width=2, weight_gan=0.0)
     a, b = model("a", 1, narrow), model("b", 1, replace(narrow, level_window=1, weight_l1=1.0))
     with pytest.raises(ValueError, match=r"different pictures of the same weights.*level_window \(5 and 1\)"):
         interpolated(a, b, 0.5)
