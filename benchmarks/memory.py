@@ -76,7 +76,7 @@ def step_gib(name: str, size_px: int, bf16: bool, again: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
-    parser.add_argument("--methods", nargs="*", default=methods.available())
+    parser.add_argument("--methods", nargs="*", default=methods.available("staining"))
     chosen = parser.parse_args()
     print(f"GiB of one training step, batch 1 of {chosen.size_px} px, full width, counted\n")
     print("| method | fp32 | bf16 | fp32, recompute | bf16, recompute |\n|---|---:|---:|---:|---:|")

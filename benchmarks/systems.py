@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--methods", nargs="*", default=methods.available())
+    parser.add_argument("--methods", nargs="*", default=methods.available("staining"))
     chosen = parser.parse_args()
     print(f"fp32, batch {chosen.batch_size} of {chosen.crop_px} px, widths / {chosen.narrow}, {chosen.device}\n")
     print("| method | s/step | ours / plain |\n|---|---:|---:|")

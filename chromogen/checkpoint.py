@@ -23,11 +23,11 @@ import chromogen
 from chromogen import methods
 from chromogen.config import from_fields, nearest, to_fields
 from chromogen.files import written_whole
-from chromogen.method import Method
+from chromogen.method import Method, Trainable
 
 FORMAT = 1  # raised when an older chromogen could not read the file
 HEADER = "chromogen"
-VALUE_RANGE = "signed"
+VALUE_RANGES = {"staining": "signed", "synthesis": "unit", "reading": "unit"}  # of a task's images; chromogen.tensors
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "her2-demo"
 
@@ -49,6 +49,9 @@ class Card:
     step: int = 0
     scores: dict[str, Any] = field(default_factory=dict)  # {"protocol": ..., "psnr": ..., ...}, as measured, on what
     notes: str = ""
+    modalities: tuple[str, ...] = ()  # of a model that makes or reads radiology images, in the order of its planes
+    classes: tuple[str, ...] = ()  # what a label's numbers mean, from 0
+    frozen: dict[str, Any] = field(default_factory=dict)  # sha256 of each model that guided the training, by name
     intended_use: str = RESEARCH_USE
 
 
@@ -57,7 +60,7 @@ class Model:
     """A method with trained networks, in evaluation mode, and its card."""
 
     name: str
-    method: Method
+    method: Trainable
     nets: nn.ModuleDict
     card: Card
     sha256: str
@@ -69,16 +72,16 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
-def save_model(path: Path, method: Method, nets: nn.ModuleDict, card: Card, dtype: torch.dtype = torch.float32) -> None:
+def save_model(path: Path, method: Trainable, nets: nn.ModuleDict, card: Card, dtype: torch.dtype = torch.float32) -> None:
     """Write the networks that `translate` uses, and the card. Same weights and card, same bytes."""
     header = {
         "kind": "model",
         "method": methods.name_of(method),
         "fields": to_fields(method),
-        "value_range": VALUE_RANGE,
+        "value_range": _value_range(method),
         "card": to_fields(card),
     }
-    kept = {f"{name}.{key}": value for name in method.translators for key, value in nets[name].state_dict().items()}
+    kept = {f"{name}.{key}": value for name in method.released for key, value in nets[name].state_dict().items()}
     write_tensors(path, {k: v.to(dtype) if v.is_floating_point() else v for k, v in kept.items()}, header)
 
 
@@ -90,13 +93,14 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         raise ValueError(
             f"{path} holds a {header.get('kind', 'thing of no kind')}, not a model; use best{SUFFIX} of the same run"
         )
-    if header.get("value_range") != VALUE_RANGE:
-        raise ValueError(
-            f"{path} is for images in the range {header.get('value_range')!r}; this chromogen computes in {VALUE_RANGE!r}"
-        )
     method = method_from(header, path)
+    value_range = _value_range(method)
+    if header.get("value_range") != value_range:
+        raise ValueError(
+            f"{path} is for images in the range {header.get('value_range')!r}; this chromogen computes in {value_range!r}"
+        )
     with torch.device("meta"):  # shapes cost nothing there, so a header cannot make us allocate what the file does not hold
-        nets = nn.ModuleDict({name: net for name, net in method.networks().items() if name in method.translators})
+        nets = nn.ModuleDict({name: net for name, net in method.networks().items() if name in method.released})
     weights = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     fit_or_explain(nets, weights, path)
     broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
@@ -132,7 +136,7 @@ def interpolated(a: Model, b: Model, share: float) -> Model:
     return Model(f"{a.name}-{b.name}-{share:g}", a.method, nets.eval(), _child_card(a, b, share), sha256="")
 
 
-def method_from(header: Mapping[str, Any], path: Path) -> Method:
+def method_from(header: Mapping[str, Any], path: Path) -> Trainable:
     """The method a header names, with the header's fields."""
     name = str(header.get("method"))
     if name not in methods.available():
@@ -144,6 +148,10 @@ def method_from(header: Mapping[str, Any], path: Path) -> Method:
         return from_fields(type(methods.load(name)), header.get("fields", {}))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: its fields do not fit {name}: {error}") from error
+
+
+def _value_range(method: Trainable) -> str:
+    return VALUE_RANGES[methods.source_of(methods.name_of(method)).task]
 
 
 def fit_or_explain(nets: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -221,6 +229,10 @@ def _check_kin(a: Model, b: Model) -> None:
                 f"the networks of {pair} differ: {key} is {shapes.get(key, 'absent')} and {others.get(key, 'absent')}; "
                 f"their methods differ in {changed or 'nothing'}"
             )
+    if not changed:
+        return
+    if not (isinstance(a.method, Method) and isinstance(b.method, Method)):
+        raise ValueError(f"{pair} differ in {changed}, and only models that stain can be compared by their pictures")
     # A field such as a padding or a window shows in no shape: so both methods translate a picture with the same weights.
     side = math.ceil(128 / a.method.tiling.multiple_px) * a.method.tiling.multiple_px
     device = next(a.nets.parameters()).device
@@ -228,7 +240,7 @@ def _check_kin(a: Model, b: Model) -> None:
     with torch.inference_mode():
         twin = copy.deepcopy(b.nets).to(device)
         twin.load_state_dict(a.nets.state_dict())
-        if changed and not torch.equal(a.method.translate(a.nets, noise), b.method.translate(twin, noise)):
+        if not torch.equal(a.method.translate(a.nets, noise), b.method.translate(twin, noise)):
             raise ValueError(f"{pair} make different pictures of the same weights: their methods differ in {changed}")
 
 

@@ -6,12 +6,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromogen.tensors import Batch, SignedImages
+from chromogen.tensors import CaseBatch, SignedImages
 
+Task = Literal["staining", "synthesis", "reading"]
 Losses = dict[str, Tensor]  # {"gan": ..., "l1": ...}: named scalars, already weighted
 Update = dict[str, Losses]  # {"generator": losses}
 
@@ -20,12 +23,14 @@ Update = dict[str, Losses]  # {"generator": losses}
 class Source:
     """Where a method comes from and what it learns from; each method's file holds one as SOURCE.
 
-    supervision: "pairs", "pairs + HER2 level", "unpaired", ...: what training needs beside H&E images.
+    supervision: "pairs", "pairs + HER2 level", "unpaired", ...: what training needs beside the images it starts from.
+    task: staining turns H&E into IHC; synthesis makes labelled radiology images; reading finds in them what a label says.
     """
 
     paper: str  # title or system, authors, venue
     year: int
     supervision: str
+    task: Task = "staining"
 
 
 @dataclass(frozen=True)
@@ -95,21 +100,76 @@ class Tiling:
 
 
 @runtime_checkable
-class Method(Protocol):
-    @property
-    def translators(self) -> tuple[str, ...]:
-        """The networks `translate` uses: they are averaged, and they alone travel in a released file."""
+class Trainable(Protocol):
+    """What the loop trains: networks, who owns them, and what one iteration does. Every method of every task is one."""
 
     @property
-    def tiling(self) -> Tiling: ...
+    def released(self) -> tuple[str, ...]:
+        """The networks a use of the method needs: they are averaged, and they alone travel in a released file."""
 
     def networks(self) -> nn.ModuleDict:
         """Fresh networks, drawn from torch's global random state."""
 
     def players(self) -> dict[str, Player]: ...
 
-    def step(self, nets: nn.ModuleDict, batch: Batch, progress: float) -> Iterator[Update]:
-        """One iteration; `progress` is the share of the run that is done, in [0, 1)."""
+    def step(self, nets: nn.ModuleDict, batch: Any, progress: float) -> Iterator[Update]:
+        """One iteration; `progress` is the share of the run that is done, in [0, 1).
+
+        `batch` is a `tensors.Batch` of pairs for staining, a `tensors.CaseBatch` else. `nets` holds the method's own networks
+        and, under their names, the frozen ones that the run lends it (`Run.frozen`).
+        """
+
+
+@runtime_checkable
+class Method(Trainable, Protocol):
+    """Staining: one image from another."""
+
+    @property
+    def tiling(self) -> Tiling: ...
 
     def translate(self, nets: nn.ModuleDict, source: SignedImages) -> SignedImages:
         """Source to target, both (N, 3, H, W) in [-1, 1]. Never sees a label or a name."""
+
+
+@runtime_checkable
+class Measured(Trainable, Protocol):
+    """Synthesis and reading: a method that says itself how well it does on held-out cases."""
+
+    def measure(self, nets: nn.ModuleDict, batch: CaseBatch) -> dict[str, Tensor]:
+        """Named scalars; "score" is the one a model is chosen by, more is better."""
+
+    def pictures(self, nets: nn.ModuleDict, batch: CaseBatch) -> Float[Tensor, "rows 3 height width"]:
+        """Rows to look at, RGB in [0, 1]."""
+
+
+@runtime_checkable
+class Sampler(Measured, Protocol):
+    """From noise to whole images, all modalities at once."""
+
+    def sample(
+        self, nets: nn.ModuleDict, count: int, generator: torch.Generator, category: int | None = None
+    ) -> Float[Tensor, "count modality channel height width"]: ...
+
+
+@runtime_checkable
+class StructureSampler(Measured, Protocol):
+    """From noise to line maps."""
+
+    def sample_lines(
+        self, nets: nn.ModuleDict, count: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "count 1 height width"], Float[Tensor, " count"]]:
+        """Line maps as probabilities in [0, 1], and the critic's score of each (1: real)."""
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """From line map and label to images, all modalities in register."""
+
+    def render(
+        self,
+        nets: nn.ModuleDict,
+        lines: Float[Tensor, "batch 1 height width"],
+        organ: Float[Tensor, "batch 1 height width"],
+        label: Float[Tensor, "batch planes height width"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "batch modality channel height width"]: ...

@@ -1,13 +1,13 @@
-"""The three ranges an image lives in, and the only conversions between them.
+"""The ranges an image lives in, and the only conversions between them; what a training batch holds.
 
 `uint8`  arrays (H, W, 3), values 0-255: what files hold and what metrics read.
-`unit`   floats in [0, 1]: what optics (`chromogen.color`) works in.
-`signed` float32 tensors (N, 3, H, W) in [-1, 1]: what methods, networks and losses see.
+`unit`   floats in [0, 1]: what optics (`chromogen.color`) works in, and radiology images, whose networks end in a sigmoid.
+`signed` float32 tensors (N, 3, H, W) in [-1, 1]: what the methods, networks and losses of staining see.
 
 Most published range errors of this field are one missing conversion; so here they have names.
 """
 
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 Uint8Image = UInt8[np.ndarray, "height width 3"]
 Uint8Images = UInt8[np.ndarray, "batch height width 3"]
 SignedImages = Float[Tensor, "batch 3 height width"]
+UnitImages = Float[Tensor, "batch channels height width"]
 
 
 class Batch(TypedDict):
@@ -31,10 +32,29 @@ class Batch(TypedDict):
     index: NotRequired[Int64[Tensor, " batch"]]
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
+class CaseBatch(TypedDict):
+    """One training batch of cases: registered images of one place of one patient, with what is known of it.
+
+    A channel is 1 grey one, or 3: the colours of a fundus, or a CT slice between its neighbours. `organ` is 1 inside. A box is
+    its class (from 1; 0 fills up), x0, y0, x1, y1 in px. `category` -1 is unknown. `index` is each case's number in its set.
+    """
+
+    images: Float[Tensor, "batch modality channel height width"]  # [0, 1]
+    lines: Float[Tensor, "batch 1 height width"]  # 0 or 1
+    organ: Float[Tensor, "batch 1 height width"]  # 0 or 1
+    mask: NotRequired[Int64[Tensor, "batch height width"]]  # class of every pixel, 0: nothing
+    category: NotRequired[Int64[Tensor, " batch"]]
+    boxes: NotRequired[Float[Tensor, "batch boxes 5"]]
+    index: Int64[Tensor, " batch"]
+
+
+AnyBatch = TypeVar("AnyBatch", Batch, CaseBatch)
+
+
+def on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
     """The same batch on another device."""
     moved = {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items() if isinstance(tensor, Tensor)}
-    return cast(Batch, moved)
+    return cast(AnyBatch, moved)
 
 
 def full_precision(like: Tensor) -> torch.autocast:

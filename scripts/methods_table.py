@@ -32,7 +32,7 @@ def with_table(text: str) -> str:
 def page() -> str:
     """Every method's own words: what it is, where it deviates from its source, which numbers are ours."""
     parts = ["# Methods", "The heads of the files in `chromogen/methods/`, written here by `scripts/methods_table.py`."]
-    for name in methods.available():
+    for name in methods.available("staining"):
         practice = methods.practice_of(name)
         told = (importlib.import_module(f"chromogen.methods.{name}").__doc__ or "").strip()
         parts += [f"## {name}", f"```text\n{told}\n```", f"Trained on BCI with `{practice}`."]

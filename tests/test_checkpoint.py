@@ -170,7 +170,7 @@ def test_only_the_networks_that_translate_travel(tmp_path: Path) -> None:
 
 def model(name: str, seed: int, method: Method = METHOD, **card: Any) -> Model:
     torch.manual_seed(seed)
-    nets = torch.nn.ModuleDict({key: net for key, net in method.networks().items() if key in method.translators})
+    nets = torch.nn.ModuleDict({key: net for key, net in method.networks().items() if key in method.released})
     stated = {"title": f"title of {name}", "data_licence": f"licence of {name}", "mpp": 0.5, "step": 7} | card
     return Model(name, method, nets.eval().requires_grad_(False), Card(**stated), sha256=name * 4)
 

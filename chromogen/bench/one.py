@@ -129,7 +129,7 @@ def _cost(run: Run, folder: Path, before_mib: float) -> dict[str, Any]:
         "steps": run.loop.steps,
         "seconds_per_step": min(times[1:] or times),
         "parameters": sum(count.values()),
-        "parameters_of_the_translator": sum(count[name] for name in run.method.translators),
+        "parameters_of_the_translator": sum(count[name] for name in run.method.released),
         "memory_mib": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else resident_mib(peak=True) - before_mib,
         "memory": "peak of GPU memory" if on_gpu else "peak resident memory of the training process above its start",
     }

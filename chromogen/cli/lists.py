@@ -20,7 +20,7 @@ def list_methods(markdown: bool = False) -> int:
     """
     if markdown:
         out_console.print("| method | paper | year | learns from | variants |\n|---|---|---|---|---|", soft_wrap=True)
-    for name in methods.available():
+    for name in methods.available("staining"):
         source, variants = methods.source_of(name), methods.variants(name)
         if markdown:
             cells = (f"`{name}`", source.paper, str(source.year), source.supervision, ", ".join(f"`{v}`" for v in variants))

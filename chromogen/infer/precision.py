@@ -52,7 +52,7 @@ def prepare(method: Method, nets: nn.ModuleDict, device: str = "auto", precision
     if precision not in PRECISIONS:
         raise ValueError(f"no precision {precision!r}; {nearest(str(precision), PRECISIONS)}")
     place = pick_device(device)
-    used = {name: nets[name] for name in method.translators}
+    used = {name: nets[name] for name in method.released}
     exact = Prepared(method, _placed(used, place, torch.float32), place, "fp32", "asked for")
     if precision == "fp32":
         return exact

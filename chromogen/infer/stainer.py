@@ -8,6 +8,7 @@ import numpy as np
 from chromogen.checkpoint import DEFAULT_MODEL, Model, load_model
 from chromogen.infer.precision import Precision, Prepared, prepare
 from chromogen.infer.tiles import Progress, blend, plan
+from chromogen.method import Method
 from chromogen.tensors import SignedImages, Uint8Image, Uint8Images, signed_from_uint8
 
 
@@ -58,6 +59,8 @@ def load(
     is not there.
     """
     model = load_model(name_or_path)
+    if not isinstance(model.method, Method):
+        raise ValueError(f"{name_or_path} does not stain images; it is a part of a synthesis, for `chromogen synthesize`")
     return Stainer(model, prepare(model.method, model.nets, device, precision), tile_px, batch_size)
 
 

@@ -1,4 +1,4 @@
-"""The methods that ship with the package: one file each; the folder is the registry.
+"""The methods that ship with the package, of every task: one file each; the folder is the registry.
 
 A method's file defines SOURCE (where it comes from), PRACTICE (how it is trained), METHOD (the preset that follows the source)
 and VARIANTS (other values of the same dataclass).
@@ -7,17 +7,21 @@ and VARIANTS (other values of the same dataclass).
 import dataclasses
 import importlib
 import pkgutil
+from typing import Any, TypeVar, cast
 
 from chromogen.config import nearest
-from chromogen.method import Method, Practice, Source
+from chromogen.method import Practice, Source, Task, Trainable
+
+AnyMethod = TypeVar("AnyMethod")
 
 
-def available() -> list[str]:
-    """Names of the shipped methods, read from this folder so that no list can fall behind."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+def available(task: Task | None = None) -> list[str]:
+    """Names of the shipped methods, of one task or all, read from this folder so that no list can fall behind."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return names if task is None else [name for name in names if source_of(name).task == task]
 
 
-def load(name: str) -> Method:
+def load(name: str) -> Any:
     """The preset of a shipped method; `name:variant` picks one of its variants. ValueError names the nearest known name."""
     name, _, variant = name.partition(":")
     if name not in available():
@@ -38,7 +42,7 @@ def variants(name: str) -> tuple[str, ...]:
 
 def source_of(name: str) -> Source:
     """The paper behind a shipped method, its year, and what the method learns from."""
-    load(name)
+    load(name)  # a wrong name is a sentence
     source: Source = importlib.import_module(f"{__name__}.{name.partition(':')[0]}").SOURCE
     return source
 
@@ -50,7 +54,7 @@ def practice_of(name: str) -> Practice:
     return practice
 
 
-def narrowed(method: Method, divisor: int, crop_px: int) -> Method:
+def narrowed(method: AnyMethod, divisor: int, crop_px: int) -> AnyMethod:
     """The same method with every width divided by `divisor`, and no deeper than crops of `crop_px` allow.
 
     Widths are the fields called `width` or `..._width` (at least 4 remain); `depth` counts halvings. For short budgets and
@@ -65,10 +69,10 @@ def narrowed(method: Method, divisor: int, crop_px: int) -> Method:
             changes[field.name] = max(4, value // divisor)
         elif field.name == "depth":
             changes[field.name] = min(value, crop_px.bit_length() - 1)
-    return dataclasses.replace(method, **changes)
+    return cast(AnyMethod, dataclasses.replace(method, **changes))  # type: ignore[type-var]
 
 
-def name_of(method: Method) -> str:
+def name_of(method: Trainable) -> str:
     """The registry name of a method's class; a method from elsewhere is a ValueError, since no file could name it."""
     package, _, name = type(method).__module__.rpartition(".")
     if package != __name__:

@@ -67,7 +67,7 @@ class ASP:
             raise ValueError(f"asp: trusted_share is a share of the run below 1 and levels are 1-9, got {self}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

@@ -67,7 +67,7 @@ class AttentionPyramid:
             raise ValueError(f"attention_pyramid: reduction and pooled are 1-64, got {self.reduction} and {self.pooled}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

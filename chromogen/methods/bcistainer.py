@@ -77,7 +77,7 @@ class BCIStainer:
             raise ValueError(f"bcistainer: alpha holds one weight for each of {LEVELS} levels, got {self.alpha}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

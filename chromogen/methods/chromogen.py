@@ -66,7 +66,7 @@ class Chromogen:
             raise ValueError(f"chromogen: nuclei_window_px is at least 4, got {self.nuclei_window_px}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("grader", "generator") if self.graded else ("generator",)
 
     @property

@@ -62,7 +62,7 @@ class CUT:
             raise ValueError(f"cut: discriminator_layers is 1-8, patches at least 2, temperature above 0, got {self}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

@@ -52,7 +52,7 @@ class CycleGAN:
             raise ValueError(f"cyclegan: discriminator_layers is 1-8 and pool_images 0-10000, got {self}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("to_target",)
 
     @property

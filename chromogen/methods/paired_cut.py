@@ -65,7 +65,7 @@ class PairedCUT:
             raise ValueError(f"paired_cut: octaves are at most 8, got {len(self.weight_octaves)}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

@@ -76,7 +76,7 @@ class PerformerUNet:
             raise ValueError(f"performer_unet: one weight for each of {len(self.grids)} grids, got {self.weight_grids}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

@@ -48,7 +48,7 @@ class Pix2pix:
             raise ValueError(f"pix2pix: dropout is a probability below 1, got {self.dropout}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

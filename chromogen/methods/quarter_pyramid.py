@@ -57,7 +57,7 @@ class QuarterPyramid:
             raise ValueError(f"quarter_pyramid: dropout is a probability below 1, got {self.dropout}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

@@ -45,7 +45,7 @@ class UNet:
             raise ValueError(f"unet: width is 1-512 and depth 1-6, got {self.width} and {self.depth}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

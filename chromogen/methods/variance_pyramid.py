@@ -58,7 +58,7 @@ class VariancePyramid:
             raise ValueError(f"variance_pyramid: weight_variance is 0 or more, got {self.weight_variance}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

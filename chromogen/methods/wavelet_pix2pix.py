@@ -59,7 +59,7 @@ class WaveletPix2pix:
             raise ValueError(f"wavelet_pix2pix: dropout is a probability below 1, got {self.dropout}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("generator",)
 
     @property

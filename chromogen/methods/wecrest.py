@@ -70,7 +70,7 @@ class WeCREST:
             raise ValueError(f"wecrest: styles is 1-100000, got {self.styles}")
 
     @property
-    def translators(self) -> tuple[str, ...]:
+    def released(self) -> tuple[str, ...]:
         return ("to_target",)
 
     @property

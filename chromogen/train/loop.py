@@ -71,7 +71,7 @@ class Training:
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
-        average = _translators(run, nets) if self.loop.ema else None
+        average = _released(run, nets) if self.loop.ema else None
         if self.loop.recompute:
             recompute(nets)  # after the average was copied, which is never trained
         self.state = State(nets.train(), make_optimizers(self.players, nets), average)
@@ -271,8 +271,8 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _translators(run: Run, nets: nn.ModuleDict) -> nn.ModuleDict:
-    average = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in run.method.translators})
+def _released(run: Run, nets: nn.ModuleDict) -> nn.ModuleDict:
+    average = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in run.method.released})
     return average.eval().requires_grad_(False)
 
 

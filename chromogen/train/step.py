@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from chromogen.method import Method, Player, Update
-from chromogen.tensors import Batch
+from chromogen.method import Player, Trainable, Update
+from chromogen.tensors import AnyBatch
 
 Average = Callable[[Iterable[Tensor]], None]
 
@@ -26,10 +26,10 @@ def make_optimizers(players: Mapping[str, Player], nets: nn.ModuleDict) -> dict[
 
 
 def train_step(
-    method: Method,
+    method: Trainable,
     nets: nn.ModuleDict,
     optimizers: Mapping[str, Optimizer],
-    batches: Sequence[Batch],
+    batches: Sequence[AnyBatch],
     progress: float,
     average: Average = lambda gradients: None,
     bf16: bool = False,
@@ -42,13 +42,14 @@ def train_step(
     deems it safe if `bf16`; parameters, gradients and optimisers stay float32.
     """
     share = 1 / len(batches)
+    device = next(tensor.device.type for tensor in batches[0].values() if isinstance(tensor, Tensor))
     terms: dict[str, Tensor] = {}
     held: dict[tuple[int, str], list[Tensor]] = {}
     for number, batch in enumerate(batches, start=1):
         updates = method.step(nets, batch, progress)
         seen: dict[str, Tensor] = {}
         for place in count():
-            with torch.autocast(batch["source"].device.type, torch.bfloat16) if bf16 else nullcontext():
+            with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
                 update = next(updates, None)
             if update is None:
                 break

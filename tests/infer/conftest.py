@@ -19,7 +19,7 @@ class TinyMethod:
     """One network, any network, under the method contract."""
 
     tiling: Tiling = Tiling(multiple_px=1, context_px=0)
-    translators = ("generator",)
+    released = ("generator",)
 
     def translate(self, nets, source):
         return nets["generator"](source)

@@ -18,7 +18,7 @@ from chromogen.tensors import signed_from_uint8
 @dataclass(frozen=True)
 class Plain:
     tiling: Tiling = Tiling(1, 0)
-    translators = ("generator",)
+    released = ("generator",)
 
     def translate(self, nets, source):
         return nets["generator"](source)

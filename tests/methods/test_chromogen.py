@@ -56,7 +56,7 @@ def test_the_painter_does_not_move_the_grader_nor_the_grader_the_painter() -> No
 
 def test_without_a_grader_every_level_is_as_likely() -> None:
     method = replace(TINY, graded=False)
-    assert method.translators == ("generator",) and "grader" not in method.networks()
+    assert method.released == ("generator",) and "grader" not in method.networks()
     assert bool((method.level_map(method.networks(), batch()["source"]) == 0.25).all())
     assert terms_of(method, [0, 3]).keys() == terms_of(TINY, [0, 3]).keys() - {"grader/level"}
 

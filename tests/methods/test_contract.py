@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"blocks": 1, "depth": 5, "patches": 16, "features": 16, "reduction": 2}  # beside widths of 4
 EVERY = [
     f"{name}{variant}"
-    for name in methods.available()
+    for name in methods.available("staining")
     for variant in ["", *(f":{v}" for v in vars(__import__(f"chromogen.methods.{name}", fromlist=["_"]))["VARIANTS"])]
 ]
 
@@ -133,7 +133,7 @@ def test_a_label_cannot_change_a_translation() -> None:
         assert parameters == ("self", "nets", "source")
 
 
-@pytest.mark.parametrize("name", methods.available())
+@pytest.mark.parametrize("name", methods.available("staining"))
 def test_every_method_names_its_paper_and_its_supervision(name: str) -> None:
     source = methods.source_of(name)
     assert len(source.paper) > 8 and 2016 <= source.year <= 2030 and source.supervision

@@ -23,7 +23,7 @@ def plain(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", methods.available())
+@pytest.mark.parametrize("name", methods.available("staining"))
 def test_equals_a_step_written_by_hand(name: str) -> None:
     """From the same weights and random state, both end with the same weights after four steps."""
     written = plain(name)

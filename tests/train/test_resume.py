@@ -18,7 +18,7 @@ from tests.methods.test_contract import small
 DATA = PhantomData(phantom=Phantom(size_px=64), train_pairs=4, validation_pairs=0)
 
 
-@pytest.mark.parametrize("name", methods.available())
+@pytest.mark.parametrize("name", methods.available("staining"))
 def test_stopped_after_two_steps_of_three(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(small(name), DATA, Loop(steps=3, batch_size=2, save_every=100, validation_px=64, precision="fp32", select="last"))
     train(run, tmp_path / "whole", quiet=True, device="cpu")

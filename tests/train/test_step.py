@@ -18,7 +18,7 @@ from chromogen.train.step import make_optimizers, train_step
 class Together:
     """Two players in one update, each with its own loss on a shared graph; no batch statistics."""
 
-    translators = ("a",)
+    released = ("a",)
     tiling = Tiling()
 
     def networks(self) -> nn.ModuleDict:
