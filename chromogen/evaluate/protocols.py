@@ -3,13 +3,14 @@
 On one misaligned pair `bci2022` and `gauss11` differ by 0.024 SSIM; first and second place of the BCI challenge by 0.015.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chromogen.config import nearest
 from chromogen.evaluate import pixel
 from chromogen.evaluate.multiscale import SIDE_PX, WEIGHTS, ms_ssim
-from chromogen.evaluate.pixel import Window
+from chromogen.evaluate.pixel import WINDOWS, Window
 from chromogen.evaluate.tolerant import BLOCK_PX, RADIUS_PX, REACH_PX, flow_tolerant, shift_tolerant
 from chromogen.tensors import Uint8Image
 
@@ -103,7 +104,22 @@ def measure(prediction: Uint8Image, target: Uint8Image, profile: str | Profile) 
 
     ValueError for an unknown name, arrays that are not uint8 RGB of one size, or images too small for the profile.
     """
+    return measure_each([prediction], target, profile)[0]
+
+
+def measure_each(predictions: Sequence[Uint8Image], target: Uint8Image, profile: str | Profile) -> list[dict[str, float]]:
+    """`measure` of several predictions of one target, whose own part of an SSIM is computed once."""
     chosen = profile_named(profile) if isinstance(profile, str) else profile
+    if chosen.tolerance == "none" and chosen.similarity in WINDOWS:
+        similarities = pixel.ssim_of_each(predictions, target, chosen.similarity)
+        return [
+            {"psnr": pixel.psnr(prediction, target), "ssim": similarity}
+            for prediction, similarity in zip(predictions, similarities, strict=True)
+        ]
+    return [_without_window(prediction, target, chosen) for prediction in predictions]
+
+
+def _without_window(prediction: Uint8Image, target: Uint8Image, chosen: Profile) -> dict[str, float]:
     if chosen.tolerance == "shift":
         shifted = shift_tolerant(prediction, target)
         return {"psnr": shifted.psnr, "ssim": shifted.ssim}
@@ -112,9 +128,7 @@ def measure(prediction: Uint8Image, target: Uint8Image, profile: str | Profile) 
         return {"psnr": laid.psnr, "ssim": laid.ssim}
     if chosen.similarity == "multiscale":
         return {"ssim": ms_ssim(prediction, target)}
-    if chosen.similarity == "global":
-        return {"psnr": pixel.psnr(prediction, target), "ssim": pixel.global_ssim(prediction, target)}
-    return {"psnr": pixel.psnr(prediction, target), "ssim": pixel.ssim(prediction, target, chosen.similarity)}
+    return {"psnr": pixel.psnr(prediction, target), "ssim": pixel.global_ssim(prediction, target)}
 
 
 def seed000_score(psnr: float, ssim: float) -> float:

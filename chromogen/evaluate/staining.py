@@ -8,15 +8,18 @@ where a prediction that merely guesses the class earns nothing.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int64
+import torch
+from jaxtyping import Bool, Float, Int64
 
 from chromogen.color import White, dab_density
 from chromogen.evaluate.agreement import dice
 from chromogen.tensors import Uint8Image
 
 Density = Float[np.ndarray, "height width"]
+Values = Float[np.ndarray, " pixels"]  # of one image, least first
 Shares = Float[np.ndarray, " bins"]
 
 CUT_OFFS = (0.2, 0.4, 0.6)  # weak, moderate, strong: the DAB densities QuPath proposes for its three positive classes
@@ -56,13 +59,15 @@ def histogram_divergence(prediction: Density, target: Density, own_range: bool =
     over [0, the largest density of the two + 1e-6], 1e-10 added to the density of every bin.
     """
     _check_densities(prediction, target)
+    return _divergence(_ordered(prediction), _ordered(target), own_range)
+
+
+def _divergence(prediction: Values, target: Values, own_range: bool) -> Divergence:
+    top, bins, floor = TOP_DENSITY, BINS, FLOOR
     if own_range:
-        top = float(max(prediction.max(), target.max())) + 1e-6
-        p, q = (_shares(density, OWN_BINS, top) for density in (prediction, target))
+        top, bins = float(max(prediction[-1], target[-1])) + 1e-6, OWN_BINS
         floor = FLOOR * top / OWN_BINS
-    else:
-        p, q = (_shares(density, BINS, TOP_DENSITY) for density in (prediction, target))
-        floor = FLOOR
+    p, q = (_shares(ordered, bins, top) for ordered in (prediction, target))
     p, q = ((share + floor) / (share + floor).sum() for share in (p, q))
     middle = (p + q) / 2
     return Divergence(_kl(p, q), (_kl(p, middle) + _kl(q, middle)) / 2)
@@ -71,8 +76,7 @@ def histogram_divergence(prediction: Density, target: Density, own_range: bool =
 def wasserstein(prediction: Density, target: Density) -> float:
     """Mean distance in OD that density must move to turn one image's distribution into the other's (1-D Wasserstein-1)."""
     _check_densities(prediction, target)
-    ordered = [np.sort(density, axis=None) for density in (prediction, target)]
-    return float(np.abs(ordered[0] - ordered[1]).mean(dtype=np.float64))
+    return _moved(_ordered(prediction), _ordered(target))
 
 
 def positive_area(density: Density, cut_off: float) -> float:
@@ -87,16 +91,12 @@ def tile_dice(prediction: Density, target: Density, cut_off: float, tile_px: int
     plain Dice; equal to it for tiles of 1 px. Tiles at the right and lower edge may be smaller. NaN when nothing is positive.
     """
     _check_densities(prediction, target)
-    counts = [_tile_counts(density > cut_off, tile_px) for density in (prediction, target)]
-    total = int(counts[0].sum()) + int(counts[1].sum())
-    return 2.0 * int(np.minimum(*counts).sum()) / total if total else math.nan
+    return _overlap(*(_tile_counts(density > cut_off, tile_px) for density in (prediction, target)))
 
 
 def top_decile(density: Density) -> float:
     """Mean DAB density of the tenth of the pixels (at least one) that is stained darkest."""
-    count = max(1, round(DARKEST_SHARE * density.size))
-    darkest = np.partition(density, density.size - count, axis=None)[density.size - count :]
-    return float(darkest.mean(dtype=np.float64))
+    return _top_decile(_ordered(density))
 
 
 def integrated_density(density: Density, cut_off: float = CUT_OFFS[0]) -> float:
@@ -115,20 +115,51 @@ def dab_measures(prediction: Uint8Image, target: Uint8Image, white: White) -> di
     `dab_wasserstein` (OD), `dab_kl` and `dab_js` (fixed bins, nats), `dab_kl_own_range` and `dab_js_own_range`. Overlap:
     `dice_0.2`, `tile_dice_0.2` and so on, NaN where neither image holds anything positive.
     """
-    made, real = dab_density(prediction, white), dab_density(target, white)
-    _check_densities(made, real)
-    found: dict[str, float] = {}
-    for ending, density in (("", made), ("_target", real)):
-        found[f"dab{ending}"] = float(density.mean(dtype=np.float64))
-        found |= {f"positive_area_{cut}{ending}": positive_area(density, cut) for cut in CUT_OFFS}
-        found |= {f"top_decile{ending}": top_decile(density), f"integrated{ending}": integrated_density(density)}
-    found["dab_error"] = abs(found["dab"] - found["dab_target"])
-    found["dab_wasserstein"] = wasserstein(made, real)
-    for ending, own_range in (("", False), ("_own_range", True)):
-        divergence = histogram_divergence(made, real, own_range)
-        found |= {f"dab_kl{ending}": divergence.kl, f"dab_js{ending}": divergence.js}
-    found |= {f"dice_{cut}": dice(made > cut, real > cut) for cut in CUT_OFFS}
-    return found | {f"tile_dice_{cut}": tile_dice(made, real, cut) for cut in CUT_OFFS}
+    return Dab(dab_density(prediction, white)).measures(Dab(dab_density(target, white)))
+
+
+class Dab:
+    """One image's DAB density and what is found out about it once, however many others it is compared with."""
+
+    def __init__(self, density: Density) -> None:
+        _check_densities(density, density)
+        self.density = density
+
+    @cached_property
+    def ordered(self) -> Values:
+        return _ordered(self.density)
+
+    @cached_property
+    def above(self) -> dict[float, Bool[np.ndarray, "height width"]]:
+        """Where the density lies above each cut-off."""
+        return {cut: self.density > cut for cut in CUT_OFFS}
+
+    @cached_property
+    def tiles(self) -> dict[float, Int64[np.ndarray, "rows columns"]]:
+        """Pixels above each cut-off in each tile."""
+        return {cut: _tile_counts(mask, TILE_PX) for cut, mask in self.above.items()}
+
+    @cached_property
+    def amounts(self) -> dict[str, float]:
+        """The numbers of this image alone, by the names in `AMOUNTS`."""
+        return {
+            "dab": float(self.density.mean(dtype=np.float64)),
+            **{f"positive_area_{cut}": positive_area(self.density, cut) for cut in CUT_OFFS},
+            "top_decile": _top_decile(self.ordered),
+            "integrated": integrated_density(self.density),
+        }
+
+    def measures(self, target: "Dab") -> dict[str, float]:
+        """`dab_measures` of this prediction and a target's."""
+        _check_densities(self.density, target.density)
+        found = self.amounts | {f"{name}_target": value for name, value in target.amounts.items()}
+        found["dab_error"] = abs(found["dab"] - found["dab_target"])
+        found["dab_wasserstein"] = _moved(self.ordered, target.ordered)
+        for ending, own_range in (("", False), ("_own_range", True)):
+            divergence = _divergence(self.ordered, target.ordered, own_range)
+            found |= {f"dab_kl{ending}": divergence.kl, f"dab_js{ending}": divergence.js}
+        found |= {f"dice_{cut}": dice(self.above[cut], target.above[cut]) for cut in CUT_OFFS}
+        return found | {f"tile_dice_{cut}": _overlap(self.tiles[cut], target.tiles[cut]) for cut in CUT_OFFS}
 
 
 @dataclass(frozen=True)
@@ -233,10 +264,32 @@ def _check_densities(prediction: Density, target: Density) -> None:
         raise ValueError(f"the prediction is {sizes[0]}, its target {sizes[1]}; compare images of equal size")
 
 
-def _shares(density: Density, bins: int, top: float) -> Shares:
+def _ordered(density: Density) -> Values:
+    """The densities, least first."""
+    values = np.ascontiguousarray(density).ravel()
+    if values[0] == values[-1] and (values == values[0]).all():  # a flat control is in order
+        return values
+    if values.dtype != np.float32 or values.min() < 0:
+        return np.sort(values)
+    # floats that are not negative stand in the order of their bits, by which torch sorts twice as fast
+    ordered: Values = torch.from_numpy(values.view(np.int32)).sort().values.numpy().view(np.float32)
+    return ordered
+
+
+def _moved(prediction: Values, target: Values) -> float:
+    return float(np.abs(prediction - target).mean(dtype=np.float64))
+
+
+def _top_decile(ordered: Values) -> float:
+    count = max(1, round(DARKEST_SHARE * ordered.size))
+    return float(ordered[-count:].mean(dtype=np.float64))
+
+
+def _shares(ordered: Values, bins: int, top: float) -> Shares:
     """Share of pixels in each of `bins` equal bins over [0, top]; what lies outside counts in the outermost bins."""
-    place = np.multiply(density.ravel(), bins / top, dtype=np.float64).clip(0, bins - 1).astype(np.intp)
-    return np.bincount(place, minlength=bins) / density.size
+    places = np.multiply(ordered, bins / top, dtype=np.float64)
+    below = np.searchsorted(places, np.arange(1, bins))
+    return np.diff(below, prepend=0, append=ordered.size) / ordered.size
 
 
 def _kl(p: Shares, q: Shares) -> float:
@@ -246,6 +299,12 @@ def _kl(p: Shares, q: Shares) -> float:
 def _tile_counts(mask: np.ndarray, tile_px: int) -> Int64[np.ndarray, "rows columns"]:
     rows = np.add.reduceat(mask, np.arange(0, mask.shape[0], tile_px), axis=0, dtype=np.int64)
     return np.add.reduceat(rows, np.arange(0, mask.shape[1], tile_px), axis=1)
+
+
+def _overlap(prediction: Int64[np.ndarray, "rows columns"], target: Int64[np.ndarray, "rows columns"]) -> float:
+    """2 sum(min) / sum(both) of the counts in tiles; NaN when there are none."""
+    total = int(prediction.sum()) + int(target.sum())
+    return 2.0 * int(np.minimum(prediction, target).sum()) / total if total else math.nan
 
 
 def _pearson(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
 
 from chromogen.evaluate.pixel import LUMA, check_pair
+from chromogen.evaluate.smoothing import smoothed
 from chromogen.tensors import Uint8Image
 
 Flag = Literal["valid", "blurry", "noisy", "unjudged"]
@@ -89,7 +89,7 @@ def octave_energies(image: Uint8Image) -> Octaves:
         raise ValueError(f"octaves need images of at least {SIDE_PX} px, got {image.shape[1]}x{image.shape[0]} px")
     energies, luma = [], image @ LUMA
     for sigma, step in ((1.0, 1), (math.sqrt(3), 2), (math.sqrt(3), 2), (math.sqrt(3), 2)):
-        smooth = ndimage.gaussian_filter(luma, sigma)  # after sigma s, sigma sqrt(3) s makes it 2 s
+        smooth = smoothed(luma, sigma)  # after sigma s, sigma sqrt(3) s makes it 2 s
         energies.append(float(np.mean(np.square(luma - smooth), dtype=np.float64)))
         luma = smooth[::step, ::step]
     return Octaves(*energies)

@@ -1,7 +1,7 @@
 """Everything that is measured on one target and its prediction."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TypeVar
@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from chromogen.color import background
+from chromogen.color import background, dab_density
 from chromogen.data.images import read_image
 from chromogen.data.levels import level_from_name
 from chromogen.evaluate import controls, pixel, protocols, staining, validity
@@ -25,6 +25,7 @@ Measures = dict[str, float]
 MEASURES = ("psnr", "ssim", "sharpness")
 CONTROLLED = (*MEASURES, "dab", "dab_error", "dab_wasserstein", "tile_dice_0.2")  # what stands beside in per_image.csv
 LEVEL_READER = "level-reader"
+PREDICTION = "prediction"  # among the controls, while pixels are compared
 Row = Float[np.ndarray, " features"]
 Result = TypeVar("Result")
 
@@ -66,21 +67,22 @@ def score(files: Files, tools: Tools) -> ImageScore:
     named = replace(blank, prediction_file=prediction_file, source_file=source_file, reason=reason, source_reason=source_reason)
     beside = controls.controls(target, source, tools.training_mean)
     try:
-        measures = blank.measures if prediction is None else _pixels(prediction, target, tools)
-        compared = {name: _pixels(image, target, tools) for name, image in beside.items()}
+        compared = _pixels(beside if prediction is None else {PREDICTION: prediction, **beside}, target, tools)
     except ValueError as error:  # the images are smaller than the window
         return replace(named, reason=str(error), source_reason=str(error))
+    measures = compared.pop(PREDICTION, blank.measures)
     if not tools.judging.staining:
         return replace(named, measures=measures, controls=compared)
     notes: list[str] = []
 
     light = background(target)
-    real = {"dab_target": staining.mean_dab(target, light)}
+    dab = staining.Dab(dab_density(target, light))
+    real = {"dab_target": dab.amounts["dab"]}
     for name, image in beside.items():
-        compared[name] |= staining.dab_measures(image, target, light)
+        compared[name] |= staining.Dab(dab_density(image, light)).measures(dab)
     octaves = None
     if prediction is not None:
-        measures = measures | staining.dab_measures(prediction, target, light)
+        measures = measures | staining.Dab(dab_density(prediction, light)).measures(dab)
         measures |= _nuclei(prediction, source, tools, notes)
         octaves = _tried(lambda: validity.sharpness_octaves(prediction, target), notes)
         if octaves is not None:
@@ -92,10 +94,18 @@ def score(files: Files, tools: Tools) -> ImageScore:
     )  # fmt: skip
 
 
-def _pixels(prediction: Uint8Image, target: Uint8Image, tools: Tools) -> Measures:
-    found = protocols.measure(prediction, target, tools.profile) | {"sharpness": pixel.sharpness_ratio(prediction, target)}
-    for profile in tools.judging.others:
-        found |= {f"{name}[{profile.name}]": value for name, value in protocols.measure(prediction, target, profile).items()}
+def _pixels(images: Mapping[str, Uint8Image], target: Uint8Image, tools: Tools) -> dict[str, Measures]:
+    """PSNR, SSIM and sharpness of every image beside the target, by the names of the images."""
+    found: dict[str, Measures] = {name: {} for name in images}
+    for profile in (tools.profile, *tools.judging.others):
+        mark = "" if profile is tools.profile else f"[{profile.name}]"
+        rows = protocols.measure_each([*images.values()], target, profile)
+        for measures, row in zip(found.values(), rows, strict=True):
+            measures |= {f"{name}{mark}": value for name, value in row.items()}
+        if profile is tools.profile:
+            ratios = pixel.sharpness_of_each([*images.values()], target)
+            for measures, ratio in zip(found.values(), ratios, strict=True):
+                measures["sharpness"] = ratio
     return found
 
 

@@ -12,7 +12,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from chromogen.data.images import read_image
-from chromogen.evaluate.pixel import BAND_ROWS, WINDOW_PX, WINDOWS, global_ssim, psnr, sharpness_ratio, ssim
+from chromogen.evaluate.pixel import (
+    BAND_ROWS,
+    WINDOW_PX,
+    WINDOWS,
+    global_ssim,
+    psnr,
+    sharpness_of_each,
+    sharpness_ratio,
+    ssim,
+    ssim_of_each,
+)
 
 SKIMAGE = {
     "uniform7": {"win_size": 7, "use_sample_covariance": True},
@@ -227,3 +237,40 @@ def test_real_images_equal_scikit_image(bci_dev: Path) -> None:
         expected = structural_similarity(source, target, channel_axis=2, data_range=255, **options)
         assert ssim(source, target, window) == pytest.approx(expected, abs=1e-6)
     assert ssim(source, target, "gauss9") == pytest.approx(gauss9_by_scipy(source, target), abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(7, 3 * BAND_ROWS), width=st.integers(7, 40), seed=st.integers(0, 99), rows=st.integers(0, 60))
+def test_flat_colours_need_no_windows(height: int, width: int, seed: int, rows: int) -> None:
+    """Of the whole image, of some rows, and a single pixel off, as scikit-image has it."""
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    flat = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), target.shape)
+    partly, dotted = target.copy(), flat.copy()
+    partly[:rows] = flat[0, 0]
+    dotted[rng.integers(height), rng.integers(width), rng.integers(3)] ^= 64
+    striped = np.broadcast_to(target[:, :1], target.shape)  # each row has one colour, and not the same
+    predictions = [flat, partly, dotted, striped, target]
+    expected = [structural_similarity(target, one, channel_axis=2, data_range=255) for one in predictions]
+    assert ssim_of_each(predictions, target) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_predictions_of_one_target_are_scored_as_alone(window: str) -> None:
+    prediction, target = pair(61, 40, 3, 30, 120)
+    several = [prediction, target, np.zeros_like(target), prediction[::-1]]
+    assert ssim_of_each(several, target, window) == [ssim(one, target, window) for one in several]
+    assert sharpness_of_each(several, target) == [sharpness_ratio(one, target) for one in several]
+    with pytest.raises(ValueError, match="equal size"):
+        ssim_of_each([prediction, target[1:]], target, window)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 17), (2 * BAND_ROWS + 1, 86), (40, 700)])
+def test_squared_errors_are_counted_exactly(shape: tuple[int, int]) -> None:
+    """Black against white is the largest sum there is; whole numbers must not be rounded."""
+    black, white = (np.full((*shape, 3), grey, dtype=np.uint8) for grey in (0, 255))
+    assert psnr(black, white) == 0.0
+    rng = np.random.default_rng(5)
+    prediction, target = (rng.integers(low, low + 6, (*shape, 3), dtype=np.uint8) for low in (250, 0))
+    squares = int(((prediction.astype(int) - target.astype(int)) ** 2).sum())
+    assert psnr(prediction, target) == 10 * math.log10(255**2 * target.size / squares)

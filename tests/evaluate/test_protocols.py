@@ -8,7 +8,7 @@ from chromogen.data.images import read_image
 from chromogen.data.phantom import Phantom, draw
 from chromogen.evaluate import pixel
 from chromogen.evaluate.multiscale import ms_ssim
-from chromogen.evaluate.protocols import PROFILES, Profile, measure, profile_named, seed000_score
+from chromogen.evaluate.protocols import PROFILES, Profile, measure, measure_each, profile_named, seed000_score
 from chromogen.evaluate.tolerant import flow_tolerant, shift_tolerant
 
 TARGET = draw(Phantom(size_px=192), 3, 8).ihc
@@ -32,6 +32,14 @@ def test_every_profile_by_the_functions_it_names() -> None:
     assert found == {name: measure(PREDICTION, TARGET, profile) for name, profile in PROFILES.items()}
     similarities = sorted(values["ssim"] for values in found.values())
     assert min(np.diff(similarities)) > 1e-4  # no two of them share a column
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_several_predictions_are_measured_as_each_alone(profile: str) -> None:
+    flat = np.broadcast_to(TARGET[0, 0], TARGET.shape)
+    several = [PREDICTION, flat, TARGET]
+    assert measure_each(several, TARGET, profile) == [measure(one, TARGET, profile) for one in several]
+    assert measure_each([], TARGET, profile) == []
 
 
 def test_identical_images_are_perfect_by_every_profile() -> None:

@@ -12,6 +12,7 @@ from chromogen.evaluate.agreement import dice
 from chromogen.evaluate.staining import (
     AMOUNTS,
     CUT_OFFS,
+    Dab,
     Divergence,
     calibration,
     class_means,
@@ -242,3 +243,41 @@ def test_tracking_follows_every_amount() -> None:
     assert found["top_decile"].correlation.overall == pytest.approx(pearsonr(made, real).statistic)
     assert found["dab"].calibration == calibration([i["dab"] for i in images], [i["dab_target"] for i in images])
     assert found["dab"].ordering.pairs == 6
+
+
+def test_densities_are_ordered_whatever_their_kind() -> None:
+    rng = np.random.default_rng(0)
+    mixed = rng.gamma(0.5, 0.3, (41, 37))
+    mixed[:3] = 0.0
+    for density in (mixed, mixed.astype(np.float32), (mixed - 0.2).astype(np.float32), np.full((4, 5), 0.3, np.float32)):
+        found = Dab(density).ordered
+        assert found.dtype == density.dtype and np.array_equal(found, np.sort(density, axis=None))
+    edges = np.array([[0.3, 0.1, 0.3]], dtype=np.float32)  # the first and the last are equal, and it is not flat
+    assert Dab(edges).ordered.tolist() == sorted(edges[0].tolist())
+    assert Dab(-np.zeros((1, 2), np.float32)).ordered.tolist() == [0, 0]
+
+
+def test_one_target_serves_many_predictions() -> None:
+    rng = np.random.default_rng(1)
+    target, *others = (rng.gamma(0.5, 0.3, (70, 50)).astype(np.float32) for _ in range(4))
+    kept = Dab(target)
+    for other in others:
+        found = Dab(other).measures(kept)
+        assert found == Dab(other).measures(Dab(target.copy()))
+        assert found["dab_wasserstein"] == pytest.approx(wasserstein_distance(other.ravel(), target.ravel()), rel=1e-5)
+        assert found["top_decile"] == pytest.approx(np.sort(other, axis=None)[-350:].mean())
+        assert found["tile_dice_0.4"] == tile_dice(other, target, 0.4) and found["dice_0.2"] == dice(other > 0.2, target > 0.2)
+        assert found["dab_kl"] == histogram_divergence(other, target).kl
+    with pytest.raises(ValueError, match="equal size"):
+        Dab(target[1:]).measures(kept)
+
+
+def test_bins_are_counted_as_numpy_counts_them() -> None:
+    """Values on the edges of bins, below 0 and beyond the last bin."""
+    rng = np.random.default_rng(2)
+    first = np.concatenate([np.arange(0, 2.6, 0.02), rng.uniform(-0.3, 3, 1000)]).astype(np.float32)[None]
+    second = rng.uniform(0, 1, first.shape).astype(np.float32)
+    p, q = (
+        np.histogram(np.clip(one.astype(float) * 50, 0, 99.5), np.arange(101))[0] / one.size + 1e-10 for one in (first, second)
+    )
+    assert histogram_divergence(first, second).kl == pytest.approx(entropy(p, q), rel=1e-9)
