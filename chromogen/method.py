@@ -153,12 +153,20 @@ class Sampler(Measured, Protocol):
 
 @runtime_checkable
 class StructureSampler(Measured, Protocol):
-    """From noise to line maps."""
+    """From latent vectors to line maps. Its released networks are "decoder" and "line_critic"."""
 
-    def sample_lines(
-        self, nets: nn.ModuleDict, count: int, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "count 1 height width"], Float[Tensor, " count"]]:
-        """Line maps as probabilities in [0, 1], and the critic's score of each (1: real)."""
+    def latents_from(self, count: int, generator: torch.Generator) -> Float[Tensor, "count latents"]: ...
+
+    def decode(self, nets: nn.ModuleDict, latents: Float[Tensor, "count latents"]) -> Float[Tensor, "count 1 height width"]:
+        """Line maps as probabilities in [0, 1]."""
+
+    def latent_grid(self, side: int, generator: torch.Generator) -> Float[Tensor, "count latents"]:
+        """side * side vectors that differ in two numbers, row by row."""
+
+    def between(
+        self, first: Float[Tensor, "batch latents"], second: Float[Tensor, "batch latents"], steps: int
+    ) -> Float[Tensor, "steps batch latents"]:
+        """Vectors on the way from one to the other, both included."""
 
 
 @runtime_checkable

@@ -48,7 +48,7 @@ class CaseBatch(TypedDict):
     index: Int64[Tensor, " batch"]
 
 
-AnyBatch = TypeVar("AnyBatch", Batch, CaseBatch)
+AnyBatch = TypeVar("AnyBatch", bound=Batch | CaseBatch)
 
 
 def on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:

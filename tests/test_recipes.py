@@ -10,7 +10,7 @@ from chromogen.data.pairs import FolderData
 from chromogen.data.phantom import Phantom
 from chromogen.data.phantom_folder import write_phantoms
 from chromogen.train.loop import train
-from chromogen.train.run import load_recipe
+from chromogen.train.recipe import load_recipe
 from tests.methods.test_contract import SMALL
 
 BCI = Path(__file__).parents[1] / "recipes" / "bci.py"

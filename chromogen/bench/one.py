@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +18,6 @@ import torch
 
 from chromogen.bench.plan import NEVER, Plan
 from chromogen.config import from_fields
-from chromogen.data.batches import train_batches
 from chromogen.devices import bf16_is_fast, pick_device
 from chromogen.files import write_json
 from chromogen.infer.folder import translate_folder
@@ -27,6 +25,7 @@ from chromogen.infer.stainer import load
 from chromogen.judge.folder import score_folder
 from chromogen.judge.written import write_scores
 from chromogen.tensors import on_device
+from chromogen.train.feed import feed_of
 from chromogen.train.loop import STATE, train
 from chromogen.train.run import Run
 from chromogen.train.step import make_optimizers, train_step
@@ -108,8 +107,7 @@ def _seconds_per_step(run: Run, device_name: str) -> float:
     optimizers = make_optimizers(run.method.players(), nets)
     bf16 = run.loop.precision == "bf16" or (run.loop.precision == "auto" and bf16_is_fast(device))
     times = []
-    batches = train_batches(run.data, run.loop.batch_size, run.loop.seed, 0, TRIAL_STEPS)
-    for batch in islice(batches, TRIAL_STEPS):
+    for batch in feed_of(run).batches(0, TRIAL_STEPS, rank=0, world=1):
         since = time.perf_counter()
         terms = train_step(run.method, nets, optimizers, [on_device(batch, device)], 0.5, bf16=bf16)
         float(sum(terms.values()))  # waits for a GPU

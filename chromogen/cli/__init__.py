@@ -11,6 +11,7 @@ from chromogen.cli import benches, challenge, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
 from chromogen.cli.her2 import her2
 from chromogen.cli.rank import rank
+from chromogen.cli.synthesis import synthesize
 from chromogen.cli.training import train
 
 ABOUT = """One kind of tissue image from another. Research use only; not for diagnosis.
@@ -26,6 +27,7 @@ COMMANDS: Commands = {
     "her2": her2,
     "rank": rank,
     "interpolate": staining.interpolate,
+    "synthesize": synthesize,
     "models": lists.list_models,
     "methods": lists.list_methods,
 }

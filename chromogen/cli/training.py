@@ -19,11 +19,14 @@ def train(words: list[str]) -> int:
         return FINE
     if not words or words[0].startswith("-"):
         raise ValueError(f"say which recipe. {TRAIN_HELP}")
+    from chromogen.train.chain import Chain, train_chain
     from chromogen.train.loop import train as train_run
-    from chromogen.train.run import changed_from_flags, load_recipe, shown
+    from chromogen.train.recipe import changed_from_flags, load_recipe, shown
 
     recipe, flags = words[0], words[1:]
-    own, fields = _own_flags(flags, {"--out": True, "-o": True, "--device": True, "--resume": False, "--show": False})
+    own, fields = _own_flags(
+        flags, {"--out": True, "-o": True, "--device": True, "--only": True, "--resume": False, "--show": False}
+    )
     run = changed_from_flags(
         load_recipe(recipe), fields, f"chromogen train {recipe} --out RUN [--resume] [--show] [--device cpu]"
     )
@@ -34,6 +37,14 @@ def train(words: list[str]) -> int:
     if out is None:
         raise ValueError("say where the run goes: --out RUN")
     command = shlex.join(["chromogen", "train", *words])
+    if isinstance(run, Chain):
+        only = tuple(filter(None, own.get("--only", "").split(",")))
+        if train_chain(run, Path(out), only, device=own.get("--device", "auto"), command=command):
+            err_console.print(
+                f"done: {out}/chain.json; next: chromogen synthesize --model {out} -n 100 --out SET", soft_wrap=True
+            )
+            return FINE
+        return fail(f"stopped, saved; continue with: {command}", INTERRUPTED)
     outcome = train_run(run, Path(out), resume="--resume" in own, device=own.get("--device", "auto"), command=command)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
     if outcome.interrupted:

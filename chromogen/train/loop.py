@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 
 from chromogen.checkpoint import SUFFIX, Card, fit_or_explain, load_model, save_model
 from chromogen.config import from_fields, to_fields
-from chromogen.data.batches import train_batches
 from chromogen.devices import bf16_is_fast
 from chromogen.files import write_json
-from chromogen.tensors import Batch, on_device
+from chromogen.tensors import on_device
 from chromogen.train import state as saving
+from chromogen.train.feed import feed_of
+from chromogen.train.frozen import load_frozen
 from chromogen.train.logbook import Logbook
 from chromogen.train.processes import Processes, started
 from chromogen.train.recompute import recompute
@@ -27,7 +29,7 @@ from chromogen.train.run import Run
 from chromogen.train.schedule import factor
 from chromogen.train.state import State
 from chromogen.train.step import make_optimizers, train_step
-from chromogen.train.validation import rule, validate
+from chromogen.train.validation import rule
 
 STATE = f"state{SUFFIX}"
 
@@ -64,17 +66,23 @@ class Training:
 
     def __init__(self, run: Run, out: Path, processes: Processes, console: Console, resume: bool = False) -> None:
         self.run, self.loop, self.out, self.processes, self.console = run, run.loop, out, processes, console
-        rule(self.loop.select)
-        _check_sizes(run)
-        self.validation = run.data.open("val")
+        self.feed = feed_of(run)
         self.players = run.method.players()
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
+        self.frozen, self.guides = load_frozen(run.frozen, set(nets), processes.device)
         average = _released(run, nets) if self.loop.ema else None
         if self.loop.recompute:
             recompute(nets)  # after the average was copied, which is never trained
         self.state = State(nets.train(), make_optimizers(self.players, nets), average)
+        self.lent = nn.ModuleDict({**nets, **self.frozen})  # what a step sees
+        missing = [name for name in getattr(run.method, "needs", ()) if name not in self.lent]
+        if missing:
+            raise ValueError(
+                f"{run.title}: this method is guided by the trained network {missing[0]!r}; name the model that holds it in "
+                "Run.frozen, or train it as a stage of a chain"
+            )
         self.bf16 = self.loop.precision == "bf16" or (self.loop.precision == "auto" and bf16_is_fast(processes.device))
         torch.manual_seed(self.loop.seed + 1 + processes.rank)  # dropout differs between processes, initial weights do not
         self.every = {"log": self.loop.log_every, "validate": self.loop.validate_every, "save": self.loop.save_every}
@@ -121,7 +129,7 @@ class Training:
             self._set_rates()
             progress = state.step / loop.steps
             average = self.processes.average
-            terms = train_step(self.run.method, state.nets, state.optimizers, micro_batches, progress, average, self.bf16)
+            terms = train_step(self.run.method, self.lent, state.optimizers, micro_batches, progress, average, self.bf16)
             state.step += 1
             self._follow()
             self.pending.append((state.step, terms))
@@ -136,15 +144,12 @@ class Training:
             f"{self.loop.steps} steps of {images} images on {self.processes.device}{many} in {'bf16' if self.bf16 else 'fp32'}"
         )
 
-    def _batches(self) -> Iterator[list[Batch]]:
+    def _batches(self) -> Iterator[list[Any]]:
         """Lists of micro-batches on the device, one list a step, from the state's step on."""
-        loop, device, k = self.loop, self.processes.device, self.loop.accumulate
-        stream = train_batches(
-            self.run.data, loop.batch_size, loop.seed, self.state.step * k, (loop.steps - self.state.step) * k,
-            loop.workers, self.processes.rank, self.processes.world,
-        )  # fmt: skip
-        micro: list[Batch] = []
-        for batch in stream:
+        device, k, done = self.processes.device, self.loop.accumulate, self.state.step
+        remaining = (self.loop.steps - done) * k
+        micro: list[Any] = []
+        for batch in self.feed.batches(done * k, remaining, self.processes.rank, self.processes.world):
             micro.append(on_device(batch, device))
             if len(micro) == k:
                 yield micro
@@ -199,12 +204,10 @@ class Training:
         self.since = time.monotonic()
 
     def _validate(self, log: Logbook | None) -> None:
-        """Score the held-out pairs in the first process; keep the model if the rule likes it best so far."""
-        if log and len(self.validation):
-            loop, method = self.loop, self.run.method
-            nets = self.state.translating()
-            device = self.processes.device
-            scores, rows = validate(method, nets, self.validation, loop.validation_images, loop.validation_px, device)
+        """Score what is held out in the first process; keep the model if the rule likes it best so far."""
+        if log and self.feed.held_out:
+            nets = nn.ModuleDict({**self.lent, **self.state.translating()})
+            scores, rows = self.feed.judge(nets, self.processes.device)
             if scores:
                 log.record(self.state.step, {f"validation/{key}": value for key, value in scores.items()})
                 log.picture(self.state.step, rows)
@@ -224,22 +227,22 @@ class Training:
         if self.processes.first:
             nets = self.state.translating()
             save_model(self.out / f"last{SUFFIX}", self.run.method, nets, self._card({}))
-            if self.state.best is None and (self.state.step == self.loop.steps or not len(self.validation)):
+            if self.state.best is None and (self.state.step == self.loop.steps or not self.feed.held_out):
                 save_model(self.out / f"best{SUFFIX}", self.run.method, nets, self._card({}))
 
     def _card(self, scores: dict[str, float]) -> Card:
         """What the model is made of, with what the model it started from was made of."""
-        data, loop, before = self.run.data, self.loop, self.ancestor
-        count = min(loop.validation_images, len(self.validation))
-        on = f"{count} validation pairs, centre crops of at most {loop.validation_px} px, while training"
+        data, before, facts = self.run.data, self.ancestor, self.feed.card()
+        on = facts.pop("on")
         licence = data.stated_licence() or "not stated"
         return Card(
             title=self.run.title,
-            mpp=data.stated_mpp(),
             data=f"{before.data}; then {data.describe()}" if before else data.describe(),
             data_licence=f"{before.data_licence}; then {licence}" if before else licence,
             step=self.state.step,
             scores={"on": on, **scores} if scores else {},
+            frozen=self.guides,
+            **facts,
         )
 
 
@@ -292,17 +295,16 @@ def _check_folder(out: Path, resume: bool) -> None:
         raise ValueError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
 
 
-def _check_sizes(run: Run) -> None:
-    """ValueError when the method cannot take the crops of training or validation, before the first step."""
-    multiple = run.method.tiling.multiple_px
-    if run.data.crop_px is not None and run.data.crop_px % multiple:
-        raise ValueError(f"data.crop_px is {run.data.crop_px}; this method takes multiples of {multiple} px")
-    if run.loop.validation_px < multiple:
-        raise ValueError(f"loop.validation_px is {run.loop.validation_px}; this method takes {multiple} px at least")
-
-
 # These decide how fast and how talkative a run is, and where its files lie, not what it learns.
-_FREE_TO_CHANGE = {"loop.workers", "loop.log_every", "loop.recompute", "data.cache_gib", "data.root", "start_from"}
+_FREE_TO_CHANGE = {
+    "loop.workers",
+    "loop.log_every",
+    "loop.recompute",
+    "data.cache_gib",
+    "data.root",
+    "start_from",
+    "frozen.path",
+}
 
 
 def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
@@ -312,4 +314,6 @@ def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
         return [
             name for key in keys for name in _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else key)
         ]
+    if isinstance(saved, list) and isinstance(wanted, list) and len(saved) == len(wanted):
+        return [name for one, other in zip(saved, wanted, strict=True) for name in _differences(one, other, where)]
     return [] if saved == wanted or where in _FREE_TO_CHANGE else [where]

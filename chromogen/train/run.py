@@ -1,21 +1,13 @@
 """A run: one value that repeats a training. A recipe is a function that returns one."""
 
-import dataclasses
-import importlib.util
-import inspect
-import json
-import typing
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from chromogen import methods
-from chromogen.config import nearest, to_fields
-from chromogen.data.pairs import Data
-from chromogen.method import Method
+from chromogen.config import to_fields
+from chromogen.data.pairs import FolderData, PhantomData
+from chromogen.data.prepared import PreparedData
+from chromogen.method import Trainable
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -57,54 +49,24 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """A trained model that guides a training and is not changed by it: its networks appear in `nets` under their names."""
+
+    path: str
+    sha256: str = ""  # of the file; "": whatever lies there, and the new model's card says what it was
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything that decides the weights a training ends with."""
 
-    method: Method
-    data: Data
+    method: Trainable
+    data: FolderData | PhantomData | PreparedData
     loop: Loop
     title: str = "unnamed model"
-    start_from: str | None = None  # a model (name, file or run folder) whose weights the translating networks begin with
+    start_from: str | None = None  # a model (name, file or run folder) whose weights the released networks begin with
+    frozen: tuple[Frozen, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """The run as JSON values, with the method's name, for run.json."""
         return {"method_name": methods.name_of(self.method), **to_fields(self)}  # type: ignore[dict-item]
-
-
-def load_recipe(name: str) -> Run:
-    """The Run of `recipes/bci.py:pyramid_pix2pix`: a Python file, a colon, a function in it that needs no arguments."""
-    file, _, function = name.rpartition(":")  # from the right: a Windows path has a colon of its own
-    path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"no recipe file {file!r}; write e.g. recipes/bci.py:pyramid_pix2pix")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    public = (item for item in inspect.getmembers(module, inspect.isfunction) if not item[0].startswith("_"))
-    recipes = {key: value for key, value in public if value.__module__ == path.stem and not _needs_arguments(value)}
-    if function not in recipes:
-        raise ValueError(f"{file} has no recipe {function!r}; {nearest(function, recipes)}")
-    run = recipes[function]()
-    if not isinstance(run, Run):
-        raise ValueError(f"{name} returned {type(run).__name__}, not a chromogen.train.run.Run")
-    return run
-
-
-def _needs_arguments(function: Callable[..., Any]) -> bool:
-    return any(parameter.default is parameter.empty for parameter in inspect.signature(function).parameters.values())
-
-
-def changed_from_flags(run: Run, flags: Sequence[str], program: str) -> Run:
-    """The run with fields changed as on a command line: `--method.weight-l1 50 --loop.steps 1000`. `--help` lists them all."""
-    concrete = {name: type(getattr(run, name)) for name in ("method", "data")}  # flags of this method, not of all
-    hints = typing.get_type_hints(Run) | concrete
-    shape = dataclasses.make_dataclass("Run", [(f.name, hints[f.name]) for f in dataclasses.fields(run)], frozen=True)
-    default = shape(**{f.name: getattr(run, f.name) for f in dataclasses.fields(run)})
-    changed = tyro.cli(shape, default=default, args=list(flags), prog=program, description="Fields of this recipe's run.")
-    return Run(**{f.name: getattr(changed, f.name) for f in dataclasses.fields(Run)})
-
-
-def shown(run: Run) -> str:
-    """The resolved run as readable JSON."""
-    return json.dumps(run.fields(), indent=2, ensure_ascii=False)

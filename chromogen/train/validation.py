@@ -27,6 +27,7 @@ RULES: dict[str, Callable[[Mapping[str, float]], float]] = {
     "psnr": lambda scores: scores["psnr"],
     "ssim": lambda scores: scores["ssim"],
     "dab": lambda scores: -scores["dab_error"],
+    "score": lambda scores: scores["score"],  # what a method of synthesis or reading says of itself
     "last": lambda scores: scores["step"],
 }
 

@@ -24,7 +24,8 @@ from chromogen.methods import pyramid_pix2pix
 from chromogen.train import loop as looping
 from chromogen.train.logbook import Logbook
 from chromogen.train.loop import train
-from chromogen.train.run import Loop, Run, changed_from_flags, load_recipe
+from chromogen.train.recipe import changed_from_flags, load_recipe
+from chromogen.train.run import Loop, Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METHOD = dataclasses.replace(pyramid_pix2pix.METHOD, width=4, blocks=1, discriminator_width=4)  # with dropout: chance matters

@@ -1,0 +1,167 @@
+"""One DICOM slice: Hounsfield units (or whatever the rescale slope makes), spacing and place in the patient.
+
+The transfer syntax is looked at before anything is unpacked: a file that no installed decoder can read says so in one
+sentence, and a deflated one is refused, because it may unpack to any size.
+"""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from jaxtyping import Float
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from chromogen.data.images import MAX_PIXELS
+
+MAX_BYTES = 2**30
+_BROKEN = (InvalidDicomError, ValueError, TypeError, AttributeError, LookupError, EOFError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceFacts:
+    """What the header of one slice says. `place` is its mm along the normal of the slice, for the order within a series.
+
+    `patient` and `series` are "" and `place`, `spacing_mm` and `affine` None where the header does not tell. `affine` takes
+    (column, row, 0, 1) to mm in the patient (right, front, head).
+    """
+
+    rows: int
+    columns: int
+    modality: str
+    patient: str
+    series: str
+    place: float | None
+    spacing_mm: tuple[float, float] | None
+    affine: Float[np.ndarray, "4 4"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSlice:
+    """Values (H, W) after rescaling, HU for CT; dark and bright as on film (MONOCHROME1 is inverted)."""
+
+    pixels: Float[np.ndarray, "height width"]
+    facts: SliceFacts
+
+
+def dicom_facts(path: Path | str) -> SliceFacts:
+    """The header of the slice at `path`; ValueError with a sentence when it is no single grey slice, OSError."""
+    path = Path(path)
+    return _facts(_read(path, pixels=False), path)
+
+
+def read_dicom(path: Path | str) -> DicomSlice:
+    """The slice at `path`. Raises ValueError with a sentence: not DICOM, damaged, no pixels in it, a transfer syntax without
+    a decoder, colour, several frames, more than `MAX_PIXELS`; OSError when the file cannot be opened."""
+    path = Path(path)
+    _check_decodable(path)
+    dataset = _read(path, pixels=True)
+    facts = _facts(dataset, path)
+    if "PixelData" not in dataset:
+        raise ValueError(f"{path} holds no pixel data; it may be a report or a plan: take it out, or export the images again")
+    with _damage_explained(path), _no_warnings():
+        stored = dataset.pixel_array
+        slope, intercept = float(dataset.get("RescaleSlope", 1) or 1), float(dataset.get("RescaleIntercept", 0) or 0)
+    if not np.isfinite([slope, intercept]).all():
+        raise ValueError(f"{path} has the rescale slope {slope} and intercept {intercept}; export it again")
+    values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        values = values.max() + values.min() - values
+    return DicomSlice(values, facts)
+
+
+def _check_decodable(path: Path) -> None:
+    with _damage_explained(path), _no_warnings():
+        meta = read_file_meta_info(path)
+    syntax = UID(str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
+    if syntax == DeflatedExplicitVRLittleEndian:
+        raise ValueError(f"{path} is a deflated DICOM file, which may unpack to any size; save it as Explicit VR Little Endian")
+    cure = "save it uncompressed, as Explicit VR Little Endian"
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise ValueError(f"{path} has the unknown transfer syntax {syntax.name!r}; {cure}") from error
+    if not decoder.is_available:
+        raise ValueError(f"{path} is compressed as {syntax.name!r} ({syntax}), and no decoder for that is installed; {cure}")
+
+
+def _read(path: Path, pixels: bool) -> Any:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path} has {size / 2**30:.1f} GiB, more than the limit of 1 GiB a slice; export single slices")
+    with _damage_explained(path), _no_warnings():
+        if not pixels and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise ValueError("deflated: it may unpack to any size")
+        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+
+
+def _facts(dataset: Any, path: Path) -> SliceFacts:
+    with _damage_explained(path), _no_warnings():
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise ValueError("it has no rows and columns: no image")
+        rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames", 1) or 1)
+        colours = int(dataset.get("SamplesPerPixel", 1) or 1)
+        spacing = _numbers(dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing"), 2)
+        corner = _numbers(dataset.get("ImagePositionPatient"), 3)
+        turned = _numbers(dataset.get("ImageOrientationPatient"), 6)
+        modality, patient, series = (
+            str(dataset.get(name, "") or "").strip() for name in ("Modality", "PatientID", "SeriesInstanceUID")
+        )
+    if frames != 1 or colours != 1:
+        what = f"{frames} frames" if frames != 1 else f"{colours} colours a pixel"
+        raise ValueError(f"{path} holds {what}; only single grey slices are read: export it as such")
+    if not 0 < rows * columns <= MAX_PIXELS:
+        raise ValueError(f"{path} claims {columns} x {rows} pixels; the limit is {MAX_PIXELS}")
+    if spacing is not None and min(spacing) <= 0:
+        spacing = None
+    place, affine = None, None
+    if corner is not None and turned is not None:
+        place = float(np.dot(np.cross(turned[:3], turned[3:]), corner))
+        if spacing is not None:
+            affine = _affine(corner, turned, spacing)
+    between = None if spacing is None else (spacing[0], spacing[1])
+    return SliceFacts(rows, columns, modality, patient, series, place, between, affine)
+
+
+def _affine(corner: list[float], turned: list[float], spacing: list[float]) -> Float[np.ndarray, "4 4"]:
+    """DICOM PS3.3 C.7.6.2.1.1, with x and y negated: DICOM counts to the left and back, nibabel to the right and front."""
+    matrix = np.eye(4)
+    matrix[:3, 0] = np.array(turned[:3]) * spacing[1]
+    matrix[:3, 1] = np.array(turned[3:]) * spacing[0]
+    matrix[:3, 2] = np.cross(turned[:3], turned[3:])
+    matrix[:3, 3] = corner
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
+
+
+def _numbers(value: Any, count: int) -> list[float] | None:
+    """`value` as `count` finite numbers, None where it is absent, empty or something else."""
+    try:
+        numbers = [float(item) for item in value]
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Scanners write values that break the standard's fine print; nothing that we read depends on it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _damage_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (*_BROKEN, struct.error, zlib.error, MemoryError) as error:
+        raise ValueError(f"{path} is damaged or no DICOM image ({error}); export it again") from error

@@ -1,0 +1,111 @@
+"""Does a made case repeat a patient? Evidence, case by case and for the set; no guarantee of privacy.
+
+Every made case is compared with all training cases by correlation under mirroring, turns and shifts, and by its distance in
+features; held-out cases say how alike strangers are. Above the chosen percentile of that, a case is a copy and is quarantined.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from chromogen.data.prepared import Prepared
+from chromogen.evaluate.copies import nearest_by_correlation, reduced
+from chromogen.evaluate.privacy import authenticity, nearness
+from chromogen.synthesize.made import MadeCase
+
+FEATURES_PX = 8  # side of the area means that distances are taken between
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """When a made case counts as a copy of a training case."""
+
+    percentile: float = 95.0  # of how much held-out cases resemble their nearest training case
+    shift_px: int = 2  # at `side_px`
+    side_px: int = 32
+    real_cases: int = 2000  # at most, of each side, evenly spaced
+
+
+class Audit:
+    """Compares made cases, a batch at a time, with the real ones of the training and of the held-out split."""
+
+    def __init__(self, prepared: Prepared, gate: Gate) -> None:
+        self.gate, self.prepared = gate, prepared
+        held_out = "test" if len(prepared.of_split("test")) else "val"
+        self.train, self.held_out = (self._some(split) for split in ("train", held_out))
+        self.against = f"{len(self.train)} training cases and {len(self.held_out)} held-out cases ({held_out})"
+        self.real = {"train": self._pictures(self.train), "held_out": self._pictures(self.held_out)}
+        self.features = {split: _features(images) for split, images in self.real.items()}
+        self.threshold: float | None = None
+        if len(self.held_out) and len(self.train) > 1:
+            strangers = nearest_by_correlation(self.real["held_out"], self.real["train"], gate.shift_px)
+            self.threshold = float(np.percentile(strangers.ncc, gate.percentile))
+
+    def look(self, cases: Sequence[MadeCase]) -> list[dict[str, Any]]:
+        """Of each case the training case it resembles most, how much, how moved, and whether it is a copy."""
+        images = reduced(np.stack([_channels_last(case.images) for case in cases]), self.gate.side_px)
+        found = nearest_by_correlation(images, self.real["train"], self.gate.shift_px)
+        near = authenticity(_features(images), self.features["train"])
+        return [
+            {
+                "nearest": self.prepared.index.cases[int(self.train[real])].name,
+                "ncc": round(float(ncc), 4),
+                "moved": transform,
+                "copy": self.threshold is not None and bool(ncc > self.threshold),
+                "authentic": bool(authentic),
+                "features": [round(float(value), 4) for value in row],
+            }
+            for real, ncc, transform, authentic, row in zip(
+                found.real, found.ncc, found.transform, near.authentic, _features(images), strict=True
+            )
+        ]
+
+    def summary(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Of the whole set, copies included: nearness (0.5: training cases are no nearer than strangers), authenticity."""
+        found = [record["audit"] for record in records]
+        facts: dict[str, Any] = {
+            "compared_with": self.against,
+            "threshold_ncc": self.threshold,
+            "percentile": self.gate.percentile,
+            "copies": sum(one["copy"] for one in found),
+            "cases": len(found),
+            "authentic_share": float(np.mean([one["authentic"] for one in found])) if found else None,
+            "features": f"area means of every modality, about {FEATURES_PX} a side",
+            "note": "Evidence, not a guarantee of privacy. Labels varied from real ones keep something of their outlines.",
+        }
+        if self.threshold is None:
+            facts["note"] = (
+                f"No held-out cases, so nothing says how alike strangers are: no case was called a copy. {facts['note']}"
+            )
+        elif found:
+            rows = np.array([one["features"] for one in found])
+            facts["nearness"] = asdict(nearness(rows, self.features["train"], self.features["held_out"]))
+        return facts
+
+    def _some(self, split: str) -> np.ndarray:
+        numbers = self.prepared.of_split(split)
+        if len(numbers) <= self.gate.real_cases:
+            return numbers
+        return numbers[np.linspace(0, len(numbers) - 1, self.gate.real_cases).round().astype(int)]
+
+    def _pictures(self, numbers: np.ndarray) -> np.ndarray:
+        """(N, H, W, modalities x channels) at the side of the gate."""
+        images = self.prepared.arrays["images"]
+        if not len(numbers):
+            return np.zeros((0, 1, 1, 1), np.float32)
+        return np.concatenate(
+            [reduced(_channels_last(np.asarray(images[k], np.float32))[None], self.gate.side_px) for k in numbers]
+        )
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    """(K, C, H, W) as (H, W, K C)."""
+    return images.reshape(-1, *images.shape[2:]).transpose(1, 2, 0)
+
+
+def _features(images: np.ndarray) -> np.ndarray:
+    """Coarse area means of every channel: what is where, without grain."""
+    small = reduced(images, FEATURES_PX) if len(images) else images
+    return small.reshape(len(images), -1).astype(np.float64)
