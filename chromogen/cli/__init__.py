@@ -34,7 +34,10 @@ COMMANDS: Commands = {
 GROUPS: dict[str, tuple[str, Commands]] = {
     "bench": ("Compare systems under equal conditions.", {"staining": benches.bench_staining}),
     "challenge": (challenge.ABOUT, challenge.COMMANDS),
-    "data": ("Look at data, or make some.", {"check": data.check_data, "phantom": data.write_phantoms}),
+    "data": (
+        "Look at data, or make some.",
+        {"check": data.check_data, "phantom": data.write_phantoms, "anatomy": data.write_anatomy},
+    ),
 }
 
 

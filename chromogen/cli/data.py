@@ -1,7 +1,7 @@
-"""`chromogen data check` and `chromogen data phantom`."""
+"""`chromogen data check`, `chromogen data phantom` and `chromogen data anatomy`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,15 +12,30 @@ PHANTOM = Phantom(size_px=512)
 
 
 def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
-    """What a data set holds, and what is wrong with it.
+    """What a data set holds, stained pairs or radiology cases, and what is wrong with it.
 
     Args:
         folder: The data set's folder, or a CSV manifest.
         layout: auto, or the layout's name if it should not be guessed.
     """
-    from chromogen.data.check import check
+    from chromogen.data.case_layouts import LAYOUTS
+    from chromogen.data.cases import CaseSource
+    from chromogen.data.cases_check import CaseReport, check_cases
+    from chromogen.data.check import FileFacts, check
 
-    found = check(folder, layout)
+    found: Report | CaseReport
+    if layout in LAYOUTS:
+        found = check_cases(CaseSource(str(folder), layout))
+    else:
+        try:
+            found = check(folder, layout)
+        except ValueError as no_pairs:
+            if layout != "auto":
+                raise
+            try:
+                found = check_cases(CaseSource(str(folder)))
+            except ValueError as no_cases:
+                raise ValueError(f"{no_pairs}; and as radiology cases: {no_cases}") from no_cases
     for line in found.lines():
         out_console.print(line, soft_wrap=True)
     return SOME_FAILED if found.problems else FINE
@@ -45,4 +60,32 @@ def write_phantoms(
     with progress("drawing") as advance:
         phantom_folder.write_phantoms(output, phantom, pairs, seed, advance)
     err_console.print(f"{pairs} pairs are in {output}")
+    return FINE
+
+
+def write_anatomy(
+    kind: Positional[Literal["brain", "fundus", "chest", "lung-ct"]],
+    /,
+    output: Output,
+    patients: Annotated[int, arg(aliases=["-n"])] = 20,
+    slices: int = 1,
+    size_px: int = 128,
+    seed: int = 0,
+) -> int:
+    """Draw phantom patients into a folder such as users have: brains in four contrasts, fundi, chest X-rays or lung CT.
+
+    Args:
+        kind: Whose anatomy.
+        output: The new folder.
+        patients: How many patients.
+        slices: Slices a patient, of brains and lung CT.
+        size_px: Side of the images, a multiple of 16.
+        seed: The same seed draws the same patients.
+    """
+    from chromogen.data import anatomy
+
+    kinds = {"brain": anatomy.Brain, "fundus": anatomy.Fundus, "chest": anatomy.Chest, "lung-ct": anatomy.LungCT}
+    with progress("drawing") as advance:
+        anatomy.write_anatomy(output, kinds[kind](size_px=size_px), patients, slices, seed, advance)
+    err_console.print(f"{patients} phantom patients are in {output}")
     return FINE
