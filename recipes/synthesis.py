@@ -6,11 +6,14 @@ hour or less a chain; the fields of every stage are flags: --stages.renderer.loo
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from chromogen.data.cases import CaseSource
 from chromogen.data.cases_reading import SliceRule
 from chromogen.data.prepared import PreparedData
 from chromogen.methods import classifier, detector, modality_translator, organ_reader, renderer, segmenter, structure_sampler
+from chromogen.structure.lines import LineMap
+from chromogen.structure.organ import OrganMask
 from chromogen.train.chain import Chain, Stage
 from chromogen.train.prepare import Drawing
 from chromogen.train.run import Loop
@@ -27,7 +30,7 @@ def loop(steps: int, seed: int = 0, batch_size: int = BATCH, ema: float = 0.0) -
 
 def stages(
     modalities: int, classes: int, size_px: int, steps: int, label: str = "segmentation", channels: int = 1, width: int = 16,
-    latents: int = 128,
+    latents: int = 128, lines_from: Literal["batch", "sampler"] = "sampler",
 ) -> Mapping[str, Stage]:  # fmt: skip
     """The published order: readers, translator, organ, structure, then the renderer that leans on all of them.
 
@@ -42,7 +45,7 @@ def stages(
     }
     found: dict[str, Stage] = {"organ": Stage(organ_reader.OrganReader(width=max(8, width // 2)), loop(max(60, steps // 5)))}
     sampler = structure_sampler.StructureSampler(size_px=size_px, latents=latents, width=width, critic_width=width)
-    found["structure"] = Stage(sampler, loop(steps), lent=("organ",))
+    found["structure"] = Stage(sampler, loop(2 * steps), lent=("organ",))
     lent: tuple[str, ...] = ()
     if label in readers:
         found["reader"] = Stage(readers[label], loop(steps // 2))
@@ -56,7 +59,7 @@ def stages(
         lent = (*lent, "translator")
     drawer = renderer.Renderer(
         modalities=modalities, channels=channels, label=label, classes=max(2, classes), width=width, critic_width=width,  # type: ignore[arg-type]
-        lines_from="sampler", pretrain_until=0.3,
+        lines_from=lines_from, pretrain_until=0.3,
     )  # fmt: skip
     found["renderer"] = Stage(drawer, loop(steps, batch_size=8, ema=0.99), lent=("organ", "structure", *lent))
     return found
@@ -65,9 +68,80 @@ def stages(
 def phantom_brain() -> Chain:
     """Four contrasts of phantom brains with lesions: `chromogen data anatomy brain -o brains -n 40 --slices 6 --size-px 64`."""
     return Chain(
-        CaseSource("brains", size_px=64, slices=SliceRule(), licence="phantoms, no patient"),
+        CaseSource("brains", size_px=64, licence="phantoms, no patient"),
         Drawing(lines_of="T1"),
-        stages(modalities=4, classes=2, size_px=64, steps=400),
+        stages(modalities=4, classes=2, size_px=64, steps=600),
         title="phantom brains",
         data=PreparedData("", mirror=True),
+    )
+
+
+def open_ms() -> Chain:
+    """Brain MRI in four modalities with lesions of multiple sclerosis (Lesjak 2017, CC BY): two patients, one held out."""
+    return Chain(
+        CaseSource("open_ms", size_px=64, slices=SliceRule(share=(0.3, 0.8)), shares=(2, 0, 1), licence="CC BY (Lesjak 2017)"),
+        Drawing(lines_of="T1"),
+        stages(modalities=4, classes=2, size_px=64, steps=600),
+        title="open_ms",
+        data=PreparedData("", mirror=True, balanced=True),
+    )
+
+
+def brats2015() -> Chain:
+    """Brain tumours in two modalities (BRATS 2015, CC BY-NC-SA 3.0): two patients to train, two to validate, two to test."""
+    return Chain(
+        CaseSource(
+            "brats2015",
+            size_px=64,
+            slices=SliceRule(first=55, last=104, every=2),
+            licence="CC BY-NC-SA 3.0",
+        ),
+        Drawing(lines_of="FLAIR"),
+        stages(modalities=2, classes=5, size_px=64, steps=600),
+        title="brats2015",
+        data=PreparedData("", mirror=True, balanced=True),
+    )
+
+
+def retina() -> Chain:
+    """Fundus photographs in colour (CHASE_DB1, CC BY 4.0); what is drawn is the tree of vessels, and it is the label."""
+    return Chain(
+        CaseSource("CHASE_DB1", size_px=128, colour="colour", shares=(0.7, 0.1, 0.2), licence="CC BY 4.0 (CHASE_DB1)"),
+        Drawing(lines_are_label=True),
+        stages(modalities=1, classes=2, size_px=128, steps=400, channels=3, lines_from="batch"),
+        title="CHASE_DB1",
+        data=PreparedData("", mirror=True),
+    )
+
+
+def finding_lungs() -> Chain:
+    """Slices of lung CT at 64 px (Kaggle, Finding Lungs), without a label."""
+    return Chain(
+        CaseSource("finding_lungs/npy64", licence="MIT repository"),
+        Drawing(organ=OrganMask(threshold=0.3), without_lesions=False),
+        stages(modalities=1, classes=2, size_px=64, steps=600, label="none"),
+        title="finding_lungs",
+        data=PreparedData("", mirror=True),
+    )
+
+
+def xray() -> Chain:
+    """Chest X-rays, normal or pneumonia (Kermany, CC BY 4.0); the class is the label, and the organ is all of the picture."""
+    return Chain(
+        CaseSource("xray", size_px=64, licence="CC BY 4.0 (Kermany)"),
+        Drawing(lines=LineMap(density=0.12), whole_image=True),
+        stages(modalities=1, classes=2, size_px=64, steps=600, label="category"),
+        title="chest X-ray",
+        data=PreparedData("", balanced=True),
+    )
+
+
+def lung_pet_ct_dx() -> Chain:
+    """CT slices with boxes around tumours (TCIA Lung-PET-CT-Dx, CC BY 4.0): one patient to train, one to test."""
+    return Chain(
+        CaseSource("lung_pet_ct_dx", size_px=64, neighbours=True, shares=(1, 0, 1), licence="CC BY 4.0 (Lung-PET-CT-Dx)"),
+        Drawing(organ=OrganMask(threshold=0.3)),
+        stages(modalities=1, classes=2, size_px=64, steps=400, label="boxes", channels=3),
+        title="lung_pet_ct_dx",
+        data=PreparedData("", mirror=True, balanced=True),
     )

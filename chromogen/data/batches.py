@@ -70,7 +70,7 @@ class _Batches(Dataset[Batch | str]):
         self.data, self.pairs, self.seed = data, pairs, seed
         self.batch_size, self.rank, self.world = batch_size, rank, world
         self.sources = _orders(data, pairs, seed)
-        self.targets = _Order(np.arange(pairs.target_count), (seed, _TARGETS))
+        self.targets = Order(np.arange(pairs.target_count), (seed, _TARGETS))
 
     def __getitem__(self, step: int) -> Batch | str:
         first = step * self.batch_size * self.world
@@ -89,7 +89,7 @@ class _Batches(Dataset[Batch | str]):
         return index, augment(images, self.data, np.random.default_rng([self.seed, _AUGMENTATION, n]))
 
 
-class _Order:
+class Order:
     """An endless sequence of members: every epoch shuffles them anew, each once, or each as often as its weight says."""
 
     def __init__(self, members: Members, stream: tuple[int, ...], weights: Weights | None = None) -> None:
@@ -110,13 +110,13 @@ class _Order:
         return self.members[rng.permutation(picks)]
 
 
-def _orders(data: Data, pairs: PairSet, seed: int) -> list[_Order]:
+def _orders(data: Data, pairs: PairSet, seed: int) -> list[Order]:
     """The orders that take turns: one of all pairs that train, or with `class_balanced` one for every level that occurs."""
     members = np.setdiff1d(np.arange(len(pairs)), quality.worst(pairs, data.drop_worst))
     weights = sampling.weights(pairs, members) if data.sampling == "weighted" else None
     groups = _by_level(pairs, members) if data.class_balanced else [np.arange(len(members))]
     return [
-        _Order(members[places], (seed, _ORDER, k), None if weights is None else weights[places])
+        Order(members[places], (seed, _ORDER, k), None if weights is None else weights[places])
         for k, places in enumerate(groups)
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chromogen.data.dicom import read_dicom
-from chromogen.data.images import MAX_PIXELS, _opened, decode_image, image_facts
+from chromogen.data.images import MAX_PIXELS, opened, decode_image, image_facts
 
 Pixels = Float[np.ndarray, "height width *colour"]
 
@@ -86,7 +86,7 @@ def read_mask(path: Path, index: int | None = None) -> UInt8[np.ndarray, "height
     if path.suffix.casefold() == ".npy":
         levels = _from_npy(path, index)
         return classes_of(levels if levels.ndim == 2 else as_grey(levels.astype(np.float32)), f"{path}")
-    with _opened(path, MAX_PIXELS) as image:
+    with opened(path, MAX_PIXELS) as image:
         image.load()
         if image.mode == "P":
             return classes_of(np.asarray(image), str(path))
@@ -113,7 +113,7 @@ def classes_of(levels: np.ndarray, where: str) -> UInt8[np.ndarray, "height widt
 
 def _from_image(path: Path) -> np.ndarray:
     """(H, W) in 8 or 16 bits, or (H, W, 3) in 8; a grey picture kept as RGB loses its copies only where all three agree."""
-    with _opened(path, MAX_PIXELS) as image:
+    with opened(path, MAX_PIXELS) as image:
         deep = image.mode.startswith("I;16")
         grey = deep or image.mode in ("1", "L")
         if deep:

@@ -94,7 +94,7 @@ def decode_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Decoded:
     pixels (checked before decoding); OSError when the file cannot be opened.
     """
     path = Path(path)
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         notes = _conversions(image)
         orientation = _orientation(image)  # before loading, which turns a TIFF
         image.load()
@@ -106,7 +106,7 @@ def decode_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 def image_facts(path: Path | str, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Format, size and mode from the header alone; no pixel is decoded. Errors are those of `decode_image`."""
-    with _opened(Path(path), max_pixels) as image:
+    with opened(Path(path), max_pixels) as image:
         turned = _orientation(image) >= 5 and not isinstance(image, TiffImageFile)  # a TIFF's size is turned already
         width, height = image.size[::-1] if turned else image.size
         return ImageFacts(str(image.format), width, height, image.mode)
@@ -141,7 +141,7 @@ def resize_image(image: Uint8Image, shorter_px: int) -> Uint8Image:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile]:
+def opened(path: Path, max_pixels: int) -> Iterator[ImageFile]:
     """The Pillow image at `path`, its header read and checked."""
     with path.open("rb") as handle:
         magic = handle.read(8)

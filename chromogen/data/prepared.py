@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from chromogen.config import nearest, to_fields
-from chromogen.data.batches import _Order
+from chromogen.data.batches import Order
 from chromogen.data.case_studies import Label
 from chromogen.data.cases_provenance import Origin
 from chromogen.data.cases_split import SPLITS, parted, synthetic_tests
@@ -249,7 +249,7 @@ class PreparedData:
 
         return drawn()
 
-    def _orders(self, prepared: Prepared, split: str, seed: int) -> list[_Order]:
+    def _orders(self, prepared: Prepared, split: str, seed: int) -> list[Order]:
         """The orders that take turns: one, or with `balanced` one a class."""
         members = prepared.of_split(split)
         if not len(members):
@@ -262,4 +262,4 @@ class PreparedData:
                 raise ValueError(f"data.balanced needs labels, and {self.root} has none; leave it out")
             of = prepared.arrays["category"][members] if prepared.index.label == "category" else prepared.has_label(members)
             groups = [members[of == value] for value in np.unique(of)]
-        return [_Order(group, (seed, _ORDER, k)) for k, group in enumerate(groups)]
+        return [Order(group, (seed, _ORDER, k)) for k, group in enumerate(groups)]

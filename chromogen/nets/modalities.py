@@ -24,9 +24,9 @@ def joined(images: CaseImages, modalities: int, channels: int, size_px: int) -> 
     if height != width:
         raise ValueError(f"this method makes square images and the cases are {width}x{height} px; prepare them as squares")
     planes = images.flatten(1, 2)
-    if height == size_px:
-        return planes
-    return F.interpolate(planes, size=(size_px, size_px), mode="bilinear", antialias=height > size_px)
+    if height > size_px:
+        return F.adaptive_avg_pool2d(planes, size_px)
+    return planes if height == size_px else F.interpolate(planes, size=(size_px, size_px), mode="bilinear")
 
 
 def separated(planes: Planes, modalities: int) -> CaseImages:

@@ -77,7 +77,7 @@ def synthesize(
     asked = {"settings": to_fields(wanted), "models": parts.hashes(), "prepared": parts.prepared.index.made_by}
     _check_folder(out, asked, real_root)
     index = parts.prepared.index
-    about = About(index.modalities, index.classes, index.label, parts.renderer.sha256)
+    about = About(index.modalities, index.classes, parts.label, parts.renderer.sha256)
     exporter = exporter_named(wanted.layout, out, about)
     quarantine = exporter_named("png", out / "quarantine", about)
     write_json(
@@ -113,7 +113,7 @@ class Maker:
 
     def __init__(self, parts: Parts, wanted: Synthesis) -> None:
         self.parts, self.wanted = parts, wanted
-        self.labels = Labels(parts.prepared, wanted.labelling)
+        self.labels = Labels(parts, wanted.labelling)
         self.audit = Audit(parts.prepared, wanted.gate)
         spacings = Counter(case.spacing_mm for case in parts.prepared.index.cases)
         self.spacing_mm = spacings.most_common(1)[0][0]
@@ -126,7 +126,8 @@ class Maker:
         rng = np.random.default_rng(int(words[1]))
         with torch.autocast(self.parts.device.type, torch.bfloat16, enabled=self.bf16):
             drawn = draw_lines(self.parts, self.wanted.filters, self.wanted.batch, generator)
-            labels = [self.labels.draw((organ[0] > 0.5).cpu().numpy().astype(np.uint8), rng) for organ in drawn.organ]
+            pairs = zip(drawn.lines, drawn.organ, strict=True)
+            labels = [self.labels.draw(_plane(lines), _plane(organ), rng) for lines, organ in pairs]
             placed = [place for place, label in enumerate(labels) if label is not None]
             refused = drawn.refused
             if len(placed) < len(labels):

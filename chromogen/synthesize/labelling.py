@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from chromogen.data.prepared import Prepared
 from chromogen.structure.blobs import Blob, blob
-from chromogen.structure.labels import LabelKind, Planes, planes_of_boxes, planes_of_category, planes_of_mask
+from chromogen.structure.labels import Planes, planes_of_boxes, planes_of_category, planes_of_mask
 from chromogen.structure.lesions import BoxLesion, MaskLesion
 from chromogen.structure.placement import Placement, place
+from chromogen.synthesize.parts import Parts
 
-KINDS: dict[str, LabelKind] = {"mask": "segmentation", "category": "category", "boxes": "boxes", "none": "none"}
+Plane = UInt8[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,10 @@ class Label:
 class Labels:
     """Draws labels. Reads the training cases' labels once; nothing else of them."""
 
-    def __init__(self, prepared: Prepared, labelling: Labelling) -> None:
-        self.prepared, self.labelling = prepared, labelling
-        self.kind = prepared.index.label
+    def __init__(self, parts: Parts, labelling: Labelling) -> None:
+        prepared = parts.prepared
+        self.labelling, self.drawn = labelling, parts.lines_are_label
+        self.kind = parts.label
         self.classes = len(prepared.index.classes)
         numbers = prepared.of_split("train")
         self.bank: list[Any] = []
@@ -50,7 +51,7 @@ class Labels:
         if self.kind == "category":
             known = np.asarray(prepared.arrays["category"])[numbers]
             self.shares = np.bincount(known[known >= 0], minlength=self.classes).astype(float)
-        if self.kind in ("mask", "boxes") and (labelling.lesions == "real" or self.kind == "boxes"):
+        if not self.drawn and (self.kind == "boxes" or (self.kind == "mask" and labelling.lesions == "real")):
             for number in numbers[prepared.has_label(numbers)]:
                 found = np.asarray(prepared.arrays[self.kind][number])
                 self.bank.append(MaskLesion.of(found) if self.kind == "mask" else BoxLesion.of(found))
@@ -58,14 +59,16 @@ class Labels:
             if not self.bank:
                 raise ValueError("no training case bears a lesion, so that there is none to place; take lesions blobs")
 
-    def draw(self, organ: UInt8[np.ndarray, "height width"], rng: np.random.Generator) -> Label | None:
-        """A label for this organ; None when none of many tries fits."""
+    def draw(self, lines: Plane, organ: Plane, rng: np.random.Generator) -> Label | None:
+        """A label for these lines and this organ; None when none of many tries fits."""
         if self.kind == "none":
             return Label("none")
         if self.kind == "category":
             return Label(
                 "drawn by the classes' shares", category=int(rng.choice(self.classes, p=self.shares / self.shares.sum()))
             )
+        if self.drawn:
+            return Label("the drawn lines", mask=lines)
         inside = organ.astype(bool)
         if self.kind == "mask" and rng.random() < self.labelling.healthy:
             return Label("healthy", mask=np.zeros(organ.shape, np.uint8))

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import nn
 
 from chromogen.checkpoint import Model, load_model
 from chromogen.data.prepared import Prepared
@@ -14,8 +13,8 @@ from chromogen.methods import name_of
 from chromogen.train.chain import read_chain
 
 READERS = ("segmenter", "classifier", "detector")
+LABELS = {"segmentation": "mask", "category": "category", "boxes": "boxes", "none": "none"}  # the renderer's words: the cases'
 INDEPENDENT = "check"  # the stage whose reader guided no other
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Parts:
     reader: Model | None
     independent: bool
     prepared: Prepared
+    lines_are_label: bool  # what is drawn is the label
     device: torch.device
 
     @property
@@ -39,6 +39,11 @@ class Parts:
     def rendering(self) -> Renderer:
         assert isinstance(self.renderer.method, Renderer)
         return self.renderer.method
+
+    @property
+    def label(self) -> str:
+        """mask, category, boxes or none: what made cases are labelled with."""
+        return LABELS[self.renderer.method.label]  # type: ignore[attr-defined]
 
     def hashes(self) -> dict[str, str]:
         models = {"sampler": self.sampler, "organ": self.organ, "renderer": self.renderer, "reader": self.reader}
@@ -63,8 +68,8 @@ def load_parts(run: Path, device: torch.device) -> Parts:
     readers = [stage for kind in READERS for stage in by_kind.get(kind, [])]
     chosen = INDEPENDENT if INDEPENDENT in readers else (readers[-1] if readers else None)
     reader = models[chosen] if chosen else None
-    return Parts(**found, reader=reader, independent=chosen == INDEPENDENT, prepared=Prepared(chain["prepared"]), device=device)
-
-
-def networks(model: Model) -> nn.ModuleDict:
-    return model.nets
+    drawn = bool(chain["fields"]["drawing"]["lines_are_label"])
+    prepared = Prepared(chain["prepared"])
+    return Parts(
+        **found, reader=reader, independent=chosen == INDEPENDENT, prepared=prepared, lines_are_label=drawn, device=device
+    )

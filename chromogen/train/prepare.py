@@ -31,6 +31,7 @@ class Drawing:
     lines_of: str = ""  # the modality whose lines are drawn; "": the first
     organ_of: str = ""  # the modality that shows the organ; "": the same
     without_lesions: bool = True  # lines on and around lesions go, so that what is drawn is healthy
+    lines_are_label: bool = False  # the mask itself is the drawing: vessels, which are lines already; made cases take it so too
     whole_image: bool = False  # the organ is all of the image, for pictures without a background
 
 
@@ -76,8 +77,14 @@ def _add(writer: PreparedWriter, cases: CaseSet, number: int, drawing: Drawing) 
     first = cases.modalities[0]
     shown = _tensor(case.images[drawing.organ_of or drawing.lines_of or first])
     inside = torch.ones_like(shown[:, :1]) if drawing.whole_image else organ(shown, drawing.organ)
-    lesion = _lesion(case, len(cases.classes)) if drawing.without_lesions else None
-    drawn = lines(_tensor(case.images[drawing.lines_of or first]), inside, drawing.lines, lesion)
+    lesion = _lesion(case, len(cases.classes))
+    if drawing.lines_are_label:
+        if case.mask is None or lesion is None:
+            raise ValueError("it has no mask, and drawing.lines_are_label draws the mask; leave that out")
+        drawn = lesion * inside
+    else:
+        kept_off = lesion if drawing.without_lesions else None
+        drawn = lines(_tensor(case.images[drawing.lines_of or first]), inside, drawing.lines, kept_off)
     writer.add(
         PreparedCase(case.name, case.patient, case.split or "train", case.spacing_mm, case.origin),
         np.stack([_tensor(case.images[name])[0].numpy() for name in cases.modalities]),

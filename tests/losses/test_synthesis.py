@@ -81,6 +81,7 @@ def test_told_apart_reads_the_largest_mean_or_rounds() -> None:
     assert synthesis.told_apart(classes, 0).tolist() == [1, 0] and synthesis.told_apart(classes, 1).tolist() == [0, 1]
     assert synthesis.told_apart(classes[:, :1], 2).tolist() == [1, 0]
     assert synthesis.told_apart(classes[:, :1], 1).tolist() == [0, 1]
+    assert synthesis.told_apart(classes[:1, :1] - 0.4, 2).tolist() == [1]  # 1.6
 
 
 def test_contrast_written_out() -> None:

@@ -56,6 +56,19 @@ def test_the_modality_reaches_the_middle_of_a_large_image(condition: Condition) 
         assert float((images[j] - images[i]).abs().mean()) > 0.05 * spread
 
 
+@pytest.mark.parametrize("condition", ("bottleneck", "input"))
+def test_the_layer_that_sees_the_planes_passes_them_on(condition: Condition) -> None:
+    torch.manual_seed(0)
+    network, seen = ModalityUNet(1, 1, 2, 8, condition).eval(), []
+    layer = network.middle if condition == "bottleneck" else network.down[0][0]
+    layer.convolution.weight.data.mul_(20)  # so that much of it survives the ReLU, and a norm's small constant is small
+    layer.register_forward_hook(lambda module, given, answer: seen.append(answer[..., 4:-4, 4:-4]))
+    with torch.no_grad():
+        image = torch.rand(1, 1, 128, 128)
+        network(image, 0), network(image, 1)
+    assert float((seen[0] - seen[1]).abs().mean()) > 0.2 * float(seen[0].std(dim=(2, 3)).mean())
+
+
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_one_modality_has_no_condition_and_others_are_refused(condition: Condition) -> None:
     network = ModalityUNet(1, 1, 1, 4, condition)
