@@ -68,7 +68,7 @@ def stages(
 def phantom_brain() -> Chain:
     """Four contrasts of phantom brains with lesions: `chromogen data anatomy brain -o brains -n 40 --slices 6 --size-px 64`."""
     return Chain(
-        CaseSource("brains", size_px=64, licence="phantoms, no patient"),
+        CaseSource("brains", size_px=64, classes=("none", "lesion"), licence="phantoms, no patient"),
         Drawing(lines_of="T1"),
         stages(modalities=4, classes=2, size_px=64, steps=600),
         title="phantom brains",

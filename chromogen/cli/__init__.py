@@ -11,7 +11,7 @@ from chromogen.cli import benches, challenge, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
 from chromogen.cli.her2 import her2
 from chromogen.cli.rank import rank
-from chromogen.cli.synthesis import synthesize
+from chromogen.cli.synthesis import synthesize, utility
 from chromogen.cli.training import train
 
 ABOUT = """One kind of tissue image from another. Research use only; not for diagnosis.
@@ -28,11 +28,15 @@ COMMANDS: Commands = {
     "rank": rank,
     "interpolate": staining.interpolate,
     "synthesize": synthesize,
+    "utility": utility,
     "models": lists.list_models,
     "methods": lists.list_methods,
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
-    "bench": ("Compare systems under equal conditions.", {"staining": benches.bench_staining}),
+    "bench": (
+        "Compare systems under equal conditions.",
+        {"staining": benches.bench_staining, "synthesis": benches.bench_synthesis},
+    ),
     "challenge": (challenge.ABOUT, challenge.COMMANDS),
     "data": (
         "Look at data, or make some.",

@@ -1,5 +1,7 @@
-"""`chromogen bench staining`."""
+"""`chromogen bench staining` and `chromogen bench synthesis`."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,6 +61,63 @@ def bench_staining(
     outcomes = bench(plan, systems, output, jobs, lambda line: err_console.print(line, soft_wrap=True), command)
     rows = write_table(output, outcomes, f"Virtual staining systems on {data.resolve().name}: {plan.title()}")
     write_picture(output, [row["system"] for row in sorted(rows, key=lambda row: -row["balance"])])
+    failed = [outcome for outcome in outcomes if outcome.reason]
+    for outcome in failed:
+        err_console.print(f"failed: {outcome.system}: {outcome.reason}", style="red", soft_wrap=True)
+    out_console.print(f"{output / 'table.md'} and {output / 'picture.jpg'}", soft_wrap=True)
+    return SOME_FAILED if failed else FINE
+
+
+def bench_synthesis(
+    data: Path,
+    output: Annotated[Path, arg(name="out", aliases=["-o"])],
+    budget: int = 1000,
+    count: int = 200,
+    systems: tuple[str, ...] = (),
+    chain: tuple[Path, ...] = (),
+    ablations: Path | None = None,
+    extractors: tuple[str, ...] = ("radiomics", "efficientnet-lite0"),
+    batch_size: int = 16,
+    narrow: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> int:
+    """Let every system make cases and score them, beside controls; the same command continues what was interrupted.
+
+    Args:
+        data: Prepared cases, or the folder of a chain, whose cases are taken.
+        output: Folder that receives table.md, table.csv, picture.jpg and a folder a system.
+        budget: Steps of each training.
+        count: How many cases each system makes.
+        systems: Methods that make whole images, with variants as NAME:VARIANT; by default all that suit the cases.
+        chain: Folders of trained chains that take part, as chain:NAME of the folder.
+        ablations: A trained chain whose renderer is trained anew as in rows A to F of Table 1 of the thesis; they take part.
+        extractors: Of features for KID, FID and the others.
+        batch_size: Cases in a batch.
+        narrow: Divide every width of every network by this.
+        seed: Of first weights, order and noise.
+        device: auto, cpu, cuda or cuda:N.
+        precision: bf16 where it is fast (auto), fp32 or bf16.
+    """
+    from chromogen.bench.synthesis.ablations import train_ablations
+    from chromogen.bench.synthesis.bench import bench
+    from chromogen.bench.synthesis.pictures import write_picture
+    from chromogen.bench.synthesis.plan import CHAIN_PREFIX, Plan, systems_for
+    from chromogen.bench.synthesis.table import order_of, write_table
+
+    chains = chain
+    if ablations is not None:
+        made = train_ablations(ablations, output.with_name(f"{output.name}-ablations"), device=device)
+        if made is None:
+            raise KeyboardInterrupt
+        chains = (*chain, *made.values())
+    plan = Plan(data, budget, count, batch_size, narrow, seed, device, precision, extractors, chains=chains)
+    wanted = [*(systems or systems_for(plan.prepared())), *(f"{CHAIN_PREFIX}{path.name}" for path in chains)]
+    command = shlex.join(["chromogen", *sys.argv[1:]])
+    outcomes = bench(plan, list(dict.fromkeys(wanted)), output, lambda line: err_console.print(line, soft_wrap=True), command)
+    rows = write_table(output, plan, outcomes)
+    write_picture(output, order_of(outcomes, rows))
     failed = [outcome for outcome in outcomes if outcome.reason]
     for outcome in failed:
         err_console.print(f"failed: {outcome.system}: {outcome.reason}", style="red", soft_wrap=True)

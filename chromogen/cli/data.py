@@ -21,9 +21,9 @@ def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
     from chromogen.data.case_layouts import LAYOUTS
     from chromogen.data.cases import CaseSource
     from chromogen.data.cases_check import CaseReport, check_cases
-    from chromogen.data.check import FileFacts, check
+    from chromogen.data.check import CheckReport, check
 
-    found: Report | CaseReport
+    found: CheckReport | CaseReport
     if layout in LAYOUTS:
         found = check_cases(CaseSource(str(folder), layout))
     else:

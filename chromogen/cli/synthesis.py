@@ -1,4 +1,4 @@
-"""`chromogen synthesize`."""
+"""`chromogen synthesize` and `chromogen utility`."""
 
 import shlex
 import sys
@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.progress import Progress
+from tyro.conf import Positional
 
-from chromogen.cli.console import FINE, err_console, out_console
+from chromogen.cli.console import FINE, SOME_FAILED, err_console, out_console
 
 
 def synthesize(
@@ -59,3 +60,41 @@ def synthesize(
         soft_wrap=True,
     )
     return FINE
+
+
+def utility(
+    real: Positional[Path],
+    synthetic: Positional[Path],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    rows: tuple[str, ...] = (),
+    seeds: int = 3,
+    budget: int | None = None,
+    batch_size: int = 16,
+    width: int = 16,
+    table: Literal[4, 5, 6, 7, 8] = 5,
+    device: str = "auto",
+) -> int:
+    """Say whether made cases help a reader of real ones; the same command continues what was interrupted.
+
+    Args:
+        real: prepared cases with labels, or the folder of a chain, whose cases are taken; their test split judges.
+        synthetic: made cases: what `chromogen synthesize` wrote, a prepared folder, or any layout of cases.
+        out: folder that receives utility.json, table.md, table.csv, plot.png and a result for each row and seed.
+        rows: rows of Table 5 by number, or all, or short: 1 3 7 13 19 24 25. Row 1, real cases alone, is always there.
+        seeds: readers of each row; fewer than 3 decide nothing.
+        budget: steps of each reader; by default 100 images for each real training case, in all.
+        batch_size: cases in a batch.
+        width: of the readers.
+        table: 5 mixtures; 4 readers of real cases on made ones; 6 vessels; 7 image classes; 8 boxes.
+        device: auto, cpu or cuda.
+    """
+    from chromogen.bench.utility.study import Study, rows_from_words, run
+    from chromogen.bench.utility.table import write_result
+
+    study = Study(real, synthetic, rows_from_words(rows), seeds, budget, batch_size, width, table, device)
+    result = run(study, out, lambda line: err_console.print(line, soft_wrap=True))
+    written = write_result(out, result, shlex.join(["chromogen", *sys.argv[1:]]))
+    for row, reason in result.failed.items():
+        err_console.print(f"failed: row {row}: {reason}", style="red", soft_wrap=True)
+    out_console.print(f"{result.sentence}\n{written} and {out / 'plot.png'}", soft_wrap=True)
+    return SOME_FAILED if result.failed else FINE

@@ -167,7 +167,7 @@ def reduced(images: Images, side_px: int) -> Images:
     return whole.reshape(len(images), rows, cell, columns, cell, *images.shape[3:]).mean(axis=(2, 4))
 
 
-def detail(images: Images, band_px: tuple[float, float]) -> Float32[np.ndarray, "images *rest"]:
+def detail(images: Images, band_px: tuple[float, float]) -> Float32[np.ndarray, "images height width *channels"]:
     """The images behind the finer Gaussian less those behind the coarser one; the border mirrored."""
     result = np.empty(images.shape, dtype=np.float32)
     for image, place in zip(images, result, strict=True):

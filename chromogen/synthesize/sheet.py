@@ -11,6 +11,12 @@ from chromogen.files import written_whole
 from chromogen.synthesize.export import NOTE
 from chromogen.synthesize.parts import Parts
 
+LESIONS = {
+    "blobs": "smooth random outlines, no patient's",
+    "real": "varied from training cases; their outlines are, in part, patients' data",
+}
+MEASURES = {"mask": "Dice of the lesions", "category": "probability of the class", "boxes": "overlap of the boxes"}
+
 
 def write(
     path: Path, parts: Parts, wanted: Any, outcome: Any, audit: dict[str, Any], records: Sequence[dict[str, Any]]
@@ -86,4 +92,4 @@ def _reading(parts: Parts, kept: Sequence[dict[str, Any]]) -> str:
     means = ", ".join(f"{name} {np.mean([record['reader'][name] for record in kept]):.2f}" for name in names)
     dependent = "The reader that guided the renderer, so that this is no independent evidence,"
     who = "A reader that guided no training" if parts.independent else dependent
-    return f"{who} finds them (mean {MEASURES.get(parts.prepared.index.label, 'agreement')}): {means}."
+    return f"{who} finds them (mean {MEASURES.get(parts.label, 'agreement')}): {means}."

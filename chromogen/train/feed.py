@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from chromogen.data.batches import train_batches
 from chromogen.data.pairs import FolderData, PhantomData
-from chromogen.data.prepared import PreparedData
+from chromogen.data.prepared import Prepared, PreparedData
 from chromogen.method import Measured, Method
 from chromogen.tensors import Batch, CaseBatch, Uint8Image, on_device
 from chromogen.train.run import Run
@@ -87,6 +87,7 @@ class CaseFeed:
         assert isinstance(run.data, PreparedData)
         self.run, self.method, self.data = run, method, run.data
         self.prepared = self.data.open()
+        _check_shapes(method, self.prepared)
         there = self.prepared.of_split(self.data.validation_split)
         self.held_out = min(run.loop.validation_images, len(there))
         # over the whole of the split: neighbours are slices of one volume, and alike
@@ -134,6 +135,23 @@ def _mean(values: list[tuple[int, float]]) -> float:
 def _uint8(rows: Tensor) -> list[Uint8Image]:
     scaled = rows.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return list(scaled.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _check_shapes(method: Measured, prepared: Prepared) -> None:
+    """ValueError when a method was set up for other modalities, channels or classes than the cases have."""
+    index = prepared.index
+    boxes = 1 if hasattr(method, "most_overlap") else 0  # a detector does not count the background
+    there = {"modalities": len(index.modalities), "channels": prepared.channels, "classes": len(index.classes) - boxes}
+    if index.label == "none" or getattr(method, "label", "") == "none":
+        del there["classes"]
+    for name, count in there.items():
+        if getattr(method, name, count) != count:
+            named = {"modalities": index.modalities, "classes": index.classes}.get(name, ())
+            listed = f" ({', '.join(named)})" if named else ""
+            raise ValueError(
+                f"{type(method).__name__} is set up for {getattr(method, name)} {name}, and the cases have {count}"
+                f"{listed}; set method.{name}, or choose them with cases.{name}"
+            )
 
 
 def _check_sizes(run: Run, method: Method) -> None:

@@ -41,7 +41,9 @@ def brains(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chain(brains: Path) -> Chain:
-    return Chain(CaseSource(str(brains), licence="phantoms"), Drawing(lines_of="T1"), STAGES, title="tiny")
+    return Chain(
+        CaseSource(str(brains), classes=("none", "lesion"), licence="phantoms"), Drawing(lines_of="T1"), STAGES, title="tiny"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,13 @@ def test_a_frozen_model_must_be_the_one_that_was_named(chain: Chain, done: Path,
         train(run, tmp_path / "a", device="cpu", quiet=True)
     with pytest.raises(ValueError, match="guided by the trained network 'organ'"):
         train(replace(run, frozen=()), tmp_path / "b", device="cpu", quiet=True)
+    with pytest.raises(ValueError, match=r"Segmenter is set up for 3 classes, and the cases have 2 \(none, lesion\)"):
+        train(
+            replace(run, method=Segmenter(modalities=4, classes=3, width=2), frozen=()),
+            tmp_path / "d",
+            device="cpu",
+            quiet=True,
+        )
     with pytest.raises(ValueError, match="judges stains"):
         train(replace(run, loop=Loop(steps=1)), tmp_path / "c", device="cpu", quiet=True)
 

@@ -1,0 +1,236 @@
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chromogen.checkpoint import file_sha256
+from chromogen.data.anatomy import Brain, write_anatomy
+from chromogen.data.cases import CaseSource, open_cases
+from chromogen.methods.organ_reader import OrganReader
+from chromogen.methods.renderer import Renderer
+from chromogen.methods.segmenter import Segmenter
+from chromogen.methods.structure_sampler import StructureSampler
+from chromogen.synthesize import folder as module
+from chromogen.synthesize.audit import Audit, Gate
+from chromogen.synthesize.drawing import Filters, draw_lines, outline_difference
+from chromogen.synthesize.folder import Synthesis, synthesize
+from chromogen.synthesize.labelling import Labelling, Labels
+from chromogen.synthesize.made import MadeCase
+from chromogen.synthesize.parts import Parts, load_parts
+from chromogen.train.chain import Chain, Stage, train_chain
+from chromogen.train.prepare import Drawing
+from chromogen.train.run import Loop
+
+LOOP = Loop(steps=30, batch_size=4, select="last", precision="fp32", log_every=10, save_every=30, validate_every=30)
+SHORT = replace(LOOP, steps=2)
+ANYTHING = Filters(critic=-1e9, lines=(0.0, 1e9), tries=3)  # networks of thirty steps draw what they like
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chain that has learned next to nothing: what is tested is what becomes of what it makes."""
+    root = tmp_path_factory.mktemp("synthesize")
+    write_anatomy(root / "brains", Brain(size_px=32), patients=10, slices=2, seed=3)
+    stages = {
+        "organ": Stage(OrganReader(width=2), LOOP),
+        "structure": Stage(
+            StructureSampler(size_px=32, latents=4, width=2, critic_width=2, latent_critic_width=4), SHORT, lent=("organ",)
+        ),
+        "reader": Stage(Segmenter(modalities=4, width=2), SHORT),
+        "check": Stage(Segmenter(modalities=4, width=2), replace(SHORT, seed=1)),
+        "renderer": Stage(Renderer(modalities=4, width=2, critic_width=2, registration=False), SHORT, lent=("reader",)),
+    }
+    run = Chain(
+        CaseSource(str(root / "brains"), classes=("none", "lesion"), licence="phantoms"),
+        Drawing(lines_of="T1"),
+        stages,
+        title="tiny",
+    )
+    assert train_chain(run, root / "run", device="cpu", quiet=True)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def parts(chain: Path) -> Parts:
+    return load_parts(chain, CPU)
+
+
+@pytest.fixture
+def organ_everywhere(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The organ is all of the image, so that labels fit, whatever the small network believes."""
+    monkeypatch.setattr(parts.organ.nets["organ"], "forward", lambda lines, *_: torch.ones_like(lines))
+    yield
+
+
+def wanted(**changes: object) -> Synthesis:
+    return replace(Synthesis(count=3, batch=2, filters=ANYTHING, gate=Gate(percentile=99.9), precision="fp32"), **changes)  # type: ignore[arg-type]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_the_same_seed_makes_the_same_files_and_another_one_does_not(parts: Parts, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        outcome = synthesize(parts, wanted(seed=seed), tmp_path / name)
+        assert outcome.kept == 3
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert not set(hashes(tmp_path / "a").values()) & {
+        digest for name, digest in hashes(tmp_path / "c").items() if "images" in name
+    }
+    assert len({path.name for path in (tmp_path / "a" / "images").iterdir()}) == 3 * 4
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_an_interrupted_synthesis_is_completed_to_the_same_files(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(parts, wanted(), tmp_path / "whole")
+    append, calls = module._append, []
+
+    def killed(path: Path, rows: list[dict[str, object]]) -> None:
+        if calls:
+            with path.open("a") as handle:
+                handle.write('{"name": "cut sho')  # as a kill leaves a line
+            raise KeyboardInterrupt
+        calls.append(1)
+        append(path, rows)
+
+    monkeypatch.setattr(module, "_append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(parts, wanted(), tmp_path / "cut")
+    monkeypatch.undo()
+    monkeypatch.setattr(parts.organ.nets["organ"], "forward", lambda lines, *_: torch.ones_like(lines))
+    synthesize(parts, wanted(), tmp_path / "cut")
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_every_file_says_that_it_is_synthetic_and_is_read_back_as_that(parts: Parts, tmp_path: Path) -> None:
+    synthesize(parts, wanted(layout="nnunet"), tmp_path / "set")
+    found = open_cases(CaseSource(str(tmp_path / "set"), shares=(1, 0, 0)))
+    assert len(found) == 3 and {member.origin for member in found.members} == {"synthetic"}
+    assert found.modalities == ("T1", "T1c", "T2", "FLAIR") and found.classes[1] == "lesion"
+    record = json.loads((tmp_path / "set" / "cases.jsonl").read_text().splitlines()[0])
+    volume = nibabel.load(tmp_path / "set" / "labelsTr" / f"{record['name']}.nii.gz")
+    mask = np.asarray(volume.dataobj)[..., 0].T  # type: ignore[attr-defined]
+    assert mask.shape == (32, 32) and mask.any()
+    shutil.copytree(tmp_path / "set", tmp_path / "moved")
+    (tmp_path / "moved" / "manifest.json").unlink()  # the mark is in each file too
+    with pytest.raises(ValueError, match="synthetic"):
+        open_cases(CaseSource(str(tmp_path / "moved"), shares=(0, 1e-9, 1), split="shuffle", seed=0))
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_the_manifest_repeats_a_case(parts: Parts, tmp_path: Path) -> None:
+    synthesize(parts, wanted(), tmp_path / "set")
+    lines = (tmp_path / "set" / "cases.jsonl").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if not record.get("done")]
+    assert {*records[0]} >= {"name", "seed", "latent", "critic", "label_source", "reader", "audit", "files", "tries"}
+    for record in records:
+        for name, digest in record["files"].items():
+            assert file_sha256(tmp_path / "set" / name) == digest
+        assert record["label_source"].startswith("varied from brain-") and set(record["reader"]) == {"T1", "T1c", "T2", "FLAIR"}
+    sheet = (tmp_path / "set" / "data_sheet.md").read_text()
+    assert (
+        "No patient" not in sheet
+        and "Not for diagnosis" in sheet
+        and "phantoms" in sheet
+        and "A reader that guided no training" in sheet
+    )
+    with Image.open(tmp_path / "set" / "overview.png") as picture:
+        assert picture.width >= 5 * 32
+
+
+def test_a_copy_of_a_training_case_is_found_turned_and_shifted(parts: Parts) -> None:
+    audit = Audit(parts.prepared, Gate())
+    number = int(parts.prepared.of_split("train")[3])
+    images = np.asarray(parts.prepared.arrays["images"][number], np.float32)
+    stranger = np.asarray(parts.prepared.arrays["images"][int(parts.prepared.of_split("val")[0])], np.float32)
+    rng = np.random.default_rng(0)
+    copied = np.clip(np.roll(images[..., ::-1], 1, axis=-2) + rng.normal(0, 0.02, images.shape), 0, 1).astype(np.float32)
+    plane = np.zeros((32, 32), np.uint8)
+    found = audit.look([MadeCase("a", copied, plane, plane), MadeCase("b", stranger, plane, plane)])
+    assert found[0]["copy"] and found[0]["nearest"] == parts.prepared.index.cases[number].name
+    assert found[0]["ncc"] > 0.9 > found[1]["ncc"]
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_copies_are_quarantined_and_counted_not_exported(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Audit.look
+
+    def every_second(self: Audit, cases: list[MadeCase]) -> list[dict[str, object]]:
+        return [{**row, "copy": number % 2 == 0} for number, row in enumerate(look(self, cases))]
+
+    monkeypatch.setattr(Audit, "look", every_second)
+    outcome = synthesize(parts, wanted(), tmp_path / "set")
+    assert (outcome.kept, outcome.quarantined) == (3, 3)
+    assert (
+        len(list((tmp_path / "set" / "masks").iterdir()))
+        == 3
+        == len(list((tmp_path / "set" / "quarantine" / "masks").iterdir()))
+    )
+    assert json.loads((tmp_path / "set" / "audit.json").read_text())["copies"] == 3
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_a_label_that_fits_nowhere_is_refused_and_said(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Labels, "draw", lambda *_: None)
+    with pytest.raises(ValueError, match=r"10 batches in a row gave no case.*the label fits nowhere in the organ \(20\)"):
+        synthesize(parts, wanted(), tmp_path / "set")
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_blobs_reuse_no_outline_and_coco_has_their_boxes(parts: Parts, tmp_path: Path) -> None:
+    synthesize(parts, wanted(layout="coco", labelling=Labelling(lesions="blobs")), tmp_path / "set")
+    found = json.loads((tmp_path / "set" / "annotations.json").read_text())
+    assert len(found["images"]) == 12 and found["categories"] == [{"id": 1, "name": "lesion"}]
+    records = [json.loads(line) for line in (tmp_path / "set" / "cases.jsonl").read_text().splitlines()]
+    assert {record["label_source"] for record in records if "label_source" in record} == {"blob"}
+    assert all(box["area"] <= box["bbox"][2] * box["bbox"][3] for box in found["annotations"]) and found["annotations"]
+
+
+def test_where_made_cases_may_not_go(parts: Parts, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("x")
+    with pytest.raises(ValueError, match="holds files that chromogen synthesize did not make"):
+        synthesize(parts, wanted(), tmp_path / "real")
+    with pytest.raises(ValueError, match="made cases never mix with real ones"):
+        synthesize(parts, wanted(), tmp_path / "real" / "made", real_root=str(tmp_path / "real"))
+    with pytest.raises(ValueError, match="no export layout 'nnunett'; did you mean 'nnunet'"):
+        synthesize(parts, wanted(layout="nnunett"), tmp_path / "new")
+    with pytest.raises(ValueError, match="'classes' holds category, and this model's label is 'mask'"):
+        synthesize(parts, wanted(layout="classes"), tmp_path / "new")
+
+
+def test_filters_refuse_what_no_real_map_has(parts: Parts) -> None:
+    with pytest.raises(ValueError, match=r"none of 6 drawn line maps has as many lines as real ones"):
+        draw_lines(parts, Filters(lines=(1e6, 1e7), tries=3), 2, torch.Generator().manual_seed(0))
+    drawn = draw_lines(parts, replace(ANYTHING, critic=1e9, outline=-1.0), 2, torch.Generator().manual_seed(0))
+    assert drawn.passed == [False, False] and drawn.tries == [3, 3]
+
+
+def test_the_outline_of_a_ring_encloses_its_disc() -> None:
+    rows, columns = np.mgrid[:32, :32] - 15.5
+    radius = np.hypot(rows, columns)
+    ring, disc = torch.tensor((abs(radius - 10) < 1).astype(np.float32)), torch.tensor((radius < 11).astype(np.float32))
+    assert outline_difference(ring, disc) < 0.01
+    assert outline_difference(torch.zeros(32, 32), disc) == pytest.approx(float(disc.mean()))
+
+
+def test_a_chain_without_its_renderer_says_which_stage_is_missing(chain: Path, tmp_path: Path) -> None:
+    record = json.loads((chain / "chain.json").read_text())
+    record["models"].pop("renderer")
+    shutil.copytree(chain, tmp_path / "run")
+    (tmp_path / "run" / "chain.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="no trained stage with renderer; train it first"):
+        load_parts(tmp_path / "run", CPU)
