@@ -1,4 +1,4 @@
-"""The HER2 read-out against phantom truth: `OMP_NUM_THREADS=1 python benchmarks/her2.py [--fields 20]`.
+"""The HER2 read-out against phantom truth: `OMP_NUM_THREADS=1 python benchmarks/her2.py [--fields 20] [--seed 9000]`.
 
 Truth: the guideline applied to the membranes as drawn, over the same denominator. Every field is read whole and in quarters,
 which have other shares; the rows "near 10 %" are those of them in which a share that decides lies between 5 and 15 %.
@@ -16,7 +16,7 @@ from chromogen.evaluate.her2.cells import Cells, measure
 from chromogen.evaluate.her2.guideline import PATTERNS, pattern
 from chromogen.evaluate.her2.readout import ReadOut, read
 
-FIRST_SEED = 5000  # the cut-offs were chosen on seeds below 100, and looked at again on 1000-1011
+FIRST_SEED = 9000  # looked at: below 100 and 1000-1023 (development), 5000-5011 (published in docs/her2.md)
 FIELD_UM = 256.0
 
 
@@ -33,10 +33,10 @@ class Case:
         return bool(((sums >= 5) & (sums <= 15)).any())
 
 
-def cases(phantom: Phantom, fields: int, masked: bool) -> list[Case]:
+def cases(phantom: Phantom, fields: int, seed: int, masked: bool) -> list[Case]:
     made = []
     for index in range(4 * fields):
-        pair = draw(phantom, index % 4, FIRST_SEED + index // 4)
+        pair = draw(phantom, index % 4, seed + index // 4)
         tumour = pair.truth.tumour if masked else None
         cells = measure(pair.ihc, phantom.mpp, tumour)
         half = phantom.size_px // 2
@@ -81,23 +81,25 @@ def row(name: str, some: list[Case]) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fields", type=int, default=16, help="fields of 256 um of each level, at 0.5 um/px")
-    fields = parser.parse_args().fields
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first layout; the next have the next numbers")
+    given = parser.parse_args()
+    fields, seed = given.fields, given.seed
     print(
         f"{'':34s} {'n':>4s} {'agree %':>7s} {'ok':>5s} {'agree %':>7s} {'positive':>9s} {'bias':>6s}  "
         "MAE of 0, 1+, 2+, 3+ (points)"
     )
     began = time.process_time()
-    found = cases(Phantom(size_px=512), fields, masked=False)
+    found = cases(Phantom(size_px=512), fields, seed, masked=False)
     whole = [case for case in found if case.whole]
     confusion = row("0.5 um/px, all cells, whole", whole)
     for level, name in enumerate(PATTERNS):
         row(f"  drawn as {name}", [case for case in whole if case.level == level])
     confusion = confusion + row("0.5 um/px, all cells, quarters", [case for case in found if not case.whole])
     edges = row("  whole and quarters near 10 %", [case for case in found if case.near])
-    row("0.5 um/px, tumour mask, whole", cases(Phantom(size_px=512), max(1, fields // 2), masked=True))
+    row("0.5 um/px, tumour mask, whole", cases(Phantom(size_px=512), max(1, fields // 2), seed, masked=True))
     for mpp in (0.25, 0.35, 0.46, 0.6, 0.75, 1.0):
         phantom = Phantom(size_px=round(FIELD_UM / mpp), mpp=mpp)
-        some = [case for case in cases(phantom, max(1, fields // 4), masked=False) if case.whole]
+        some = [case for case in cases(phantom, max(1, fields // 4), seed, masked=False) if case.whole]
         row(f"{mpp:g} um/px, all cells, whole", some)
     print(f"{time.process_time() - began:.0f} s of one core")
     for name, matrix in (("all of 0.5 um/px", confusion), ("near 10 %", edges)):

@@ -76,7 +76,8 @@ def bench_synthesis(
     systems: tuple[str, ...] = (),
     chain: tuple[Path, ...] = (),
     ablations: Path | None = None,
-    extractors: tuple[str, ...] = ("radiomics", "efficientnet-lite0"),
+    extractors: tuple[str, ...] = ("efficientnet-lite0", "radiomics"),
+    reader_budget: int = 400,
     batch_size: int = 16,
     narrow: int = 1,
     seed: int = 0,
@@ -93,7 +94,8 @@ def bench_synthesis(
         systems: Methods that make whole images, with variants as NAME:VARIANT; by default all that suit the cases.
         chain: Folders of trained chains that take part, as chain:NAME of the folder.
         ablations: A trained chain whose renderer is trained anew as in rows A to F of Table 1 of the thesis; they take part.
-        extractors: Of features for KID, FID and the others.
+        extractors: Of features for KID, FID and the others; the table is sorted by the first.
+        reader_budget: Steps of the reader that looks for the labels of made cases.
         batch_size: Cases in a batch.
         narrow: Divide every width of every network by this.
         seed: Of first weights, order and noise.
@@ -112,7 +114,7 @@ def bench_synthesis(
         if made is None:
             raise KeyboardInterrupt
         chains = (*chain, *made.values())
-    plan = Plan(data, budget, count, batch_size, narrow, seed, device, precision, extractors, chains=chains)
+    plan = Plan(data, budget, count, batch_size, narrow, seed, device, precision, extractors, reader_budget, chains=chains)
     wanted = [*(systems or systems_for(plan.prepared())), *(f"{CHAIN_PREFIX}{path.name}" for path in chains)]
     command = shlex.join(["chromogen", *sys.argv[1:]])
     outcomes = bench(plan, list(dict.fromkeys(wanted)), output, lambda line: err_console.print(line, soft_wrap=True), command)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chromogen.data.dicom import read_dicom
-from chromogen.data.images import MAX_PIXELS, opened, decode_image, image_facts
+from chromogen.data.images import MAX_PIXELS, decode_image, image_facts, opened
 
 Pixels = Float[np.ndarray, "height width *colour"]
 
