@@ -19,6 +19,7 @@ def synthesize(
     seed: int = 0,
     format: Literal["png", "nnunet", "classes", "coco"] = "png",
     lesions: Literal["real", "blobs"] = "real",
+    filters: Literal["tuned", "thesis"] = "tuned",
     batch: int = 8,
     device: str = "auto",
 ) -> int:
@@ -31,17 +32,23 @@ def synthesize(
         seed: the same seed makes the same files (on a CPU).
         format: png: images and masks; nnunet: NIfTI as nnU-Net reads it; classes: a folder a class; coco: boxes in JSON.
         lesions: real: those of training cases, turned, moved and shrunk; blobs: smooth outlines that nobody has.
+        filters: which line maps pass. tuned: the better half by the critic; thesis: those it scores 0.55 at least. Both: also
+            those whose lines enclose their organ.
         batch: cases drawn together; another number makes other cases.
         device: auto, cpu or cuda.
     """
     from chromogen.devices import pick_device
+    from chromogen.synthesize.drawing import THESIS, Filters
     from chromogen.synthesize.folder import Synthesis
     from chromogen.synthesize.folder import synthesize as make
     from chromogen.synthesize.labelling import Labelling
     from chromogen.synthesize.parts import load_parts
     from chromogen.train.chain import read_chain
 
-    wanted = Synthesis(count=n, seed=seed, layout=format, batch=batch, labelling=Labelling(lesions=lesions))
+    wanted = Synthesis(
+        count=n, seed=seed, layout=format, batch=batch, labelling=Labelling(lesions=lesions),
+        filters=THESIS if filters == "thesis" else Filters(),
+    )  # fmt: skip
     parts = load_parts(model, pick_device(device))
     real = read_chain(model)["fields"]["cases"]["root"]
     with Progress(console=err_console, transient=True) as bar:

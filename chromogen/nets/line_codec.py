@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chromogen.nets.blocks import started
+from chromogen.tensors import full_precision
 
 Latents = Float[Tensor, "batch latents"]
 MOST_HALVINGS = 6
@@ -64,10 +65,14 @@ class LineEncoder(nn.Module):
 class LineDecoder(nn.Module):
     """A latent vector to a line map (N, 1, S, S) of probabilities: two linear layers, then doublings; no copies across.
 
-    Nothing stands between the two linear layers in the source either. Its `latents` says how long a vector is.
+    Nothing stands between the two linear layers in the source either. Its `latents` says how long a vector is. One that is
+    `fitted` also knows where vectors lie: mean and covariance of those that `observe` was told of, at first normal ones.
     """
 
-    def __init__(self, size_px: int, latents: int, width: int = 64) -> None:
+    mean: Float[Tensor, " latents"]
+    covariance: Float[Tensor, "latents latents"]
+
+    def __init__(self, size_px: int, latents: int, width: int = 64, fitted: bool = False) -> None:
         super().__init__()
         count = halvings(size_px)
         self.size_px, self.latents = size_px, latents
@@ -79,9 +84,30 @@ class LineDecoder(nn.Module):
         self.draw = nn.Sequential(*layers, nn.Conv2d(seen, 1, 3, padding=1))
         started(self, "instance")
         self.spread = nn.Sequential(_linear(latents, latents), _linear(latents, first * self.side**2))
+        self.fitted = fitted
+        if fitted:
+            self.register_buffer("mean", torch.zeros(latents))
+            self.register_buffer("covariance", torch.eye(latents))
 
     def forward(self, latent: Latents) -> Float[Tensor, "n 1 s s"]:
         return torch.sigmoid(self.draw(self.spread(latent).unflatten(1, (-1, self.side, self.side))).float())
+
+    @torch.no_grad()
+    def observe(self, encoded: Latents, share: float = 0.02) -> None:
+        """Move mean and covariance by `share` towards those of a batch of encoded vectors."""
+        with full_precision(encoded):
+            off = encoded.float() - self.mean
+            self.mean.lerp_(encoded.float().mean(dim=0), share)
+            self.covariance.lerp_(off.T @ off / len(off), share)
+
+    def of_normal(self, normal: Latents) -> Float[Tensor, "n 1 s s"]:
+        """What it draws of normally distributed vectors; if fitted, moved to the mean and covariance of those observed."""
+        return self(self.where_vectors_lie(normal) if self.fitted else normal)
+
+    def where_vectors_lie(self, normal: Latents) -> Latents:
+        """Normally distributed vectors as vectors with the mean and covariance of those observed."""
+        with full_precision(normal):
+            return self.mean + normal.float() @ torch.linalg.cholesky(self.covariance).T
 
 
 class LatentCritic(nn.Module):

@@ -1,7 +1,7 @@
 """From noise to line maps that pass: drawn, sorted by filters, and the best of many tries where none passes."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from chromogen.synthesize.parts import Parts
 class Filters:
     """Which line maps go on. The published rule: the critic believes it, or its outline and its organ agree.
 
-    A map that draws far fewer or far more lines than any real one is never taken, whatever the critic says: ours.
+    A map that draws far fewer or far more lines than any real one is never taken, whatever the critic says: ours. So is the
+    limit of the critic: how it answers depends on how long it was trained, and none of its maps may reach a fixed one.
     """
 
-    critic: float = 0.55  # at least; 1 is what the critic answers to real maps
+    critic: float | None = None  # at least; 1 is the aim for real maps; None: the median of drawn ones
     outline: float = 0.05  # at most: mean absolute difference of the filled outline and the organ read off the lines
     lines: tuple[float, float] = (0.5, 2.0)  # share of the image that is line, times the lowest and the highest of real maps
     tries: int = 50  # then the best by the critic is taken
@@ -28,6 +29,10 @@ class Filters:
     def __post_init__(self) -> None:
         if self.tries < 1 or not 0 <= self.lines[0] <= self.lines[1]:
             raise ValueError(f"filters: tries is at least 1 and lines rises from 0, got {self}")
+
+
+THESIS = Filters(critic=0.55)
+SETTLED_BY = 256  # drawn maps, whose median is the limit
 
 
 @dataclass(eq=False)
@@ -45,8 +50,19 @@ class Drawn:
 
 
 @torch.inference_mode()
+def settled(parts: Parts, filters: Filters) -> Filters:
+    """The filters with a number as the critic's limit; the same for the same model, whatever is drawn later."""
+    if filters.critic is not None:
+        return filters
+    generator = torch.Generator().manual_seed(0)
+    batches = [parts.lines_of.sample_lines(parts.sampler.nets, 32, generator)[1] for _ in range(SETTLED_BY // 32)]
+    return replace(filters, critic=float(torch.cat(batches).median()))
+
+
+@torch.inference_mode()
 def draw_lines(parts: Parts, filters: Filters, count: int, generator: torch.Generator) -> Drawn:
-    """`count` line maps at the size of the cases, from the generator's state alone."""
+    """`count` line maps at the size of the cases, from the generator's state alone. The filters are settled ones."""
+    assert filters.critic is not None
     method, nets = parts.lines_of, parts.sampler.nets
     height, width = parts.prepared.size_px
     low, high = _real_shares(parts, filters)

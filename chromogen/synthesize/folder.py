@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from chromogen.devices import bf16_is_fast
 from chromogen.files import write_json, written_whole
 from chromogen.synthesize import pictures, sheet
 from chromogen.synthesize.audit import Audit, Gate
-from chromogen.synthesize.drawing import Drawn, Filters, draw_lines
+from chromogen.synthesize.drawing import Drawn, Filters, draw_lines, settled
 from chromogen.synthesize.export import NOTE, About, Exporter, exporter_named, read_records
 from chromogen.synthesize.labelling import Label, Labelling, Labels
 from chromogen.synthesize.made import MadeCase
@@ -113,6 +113,7 @@ class Maker:
 
     def __init__(self, parts: Parts, wanted: Synthesis) -> None:
         self.parts, self.wanted = parts, wanted
+        self.filters = settled(parts, wanted.filters)
         self.labels = Labels(parts, wanted.labelling)
         self.audit = Audit(parts.prepared, wanted.gate)
         spacings = Counter(case.spacing_mm for case in parts.prepared.index.cases)
@@ -125,7 +126,7 @@ class Maker:
         generator = torch.Generator().manual_seed(int(words[0]))
         rng = np.random.default_rng(int(words[1]))
         with torch.autocast(self.parts.device.type, torch.bfloat16, enabled=self.bf16):
-            drawn = draw_lines(self.parts, self.wanted.filters, self.wanted.batch, generator)
+            drawn = draw_lines(self.parts, self.filters, self.wanted.batch, generator)
             pairs = zip(drawn.lines, drawn.organ, strict=True)
             labels = [self.labels.draw(_plane(lines), _plane(organ), rng) for lines, organ in pairs]
             placed = [place for place, label in enumerate(labels) if label is not None]
@@ -231,7 +232,7 @@ def _finish(out: Path, exporter: Exporter, maker: Maker, outcome: Outcome) -> No
     exporter.finish([row for row in rows if not row["audit"]["copy"]])
     facts = maker.audit.summary(rows)
     write_json(out / "audit.json", facts)
-    sheet.write(out / "data_sheet.md", maker.parts, maker.wanted, outcome, facts, rows)
+    sheet.write(out / "data_sheet.md", maker.parts, replace(maker.wanted, filters=maker.filters), outcome, facts, rows)
     pictures.write(out, maker)
 
 

@@ -38,7 +38,8 @@ def _lines(parts: Parts, wanted: Any, outcome: Any, audit: dict[str, Any], recor
         "",
         "## Kept and refused",
         f"{outcome.kept} kept, {outcome.quarantined} quarantined as copies of training cases (in `quarantine/`).",
-        f"{passed} of the kept ones passed the filters; the others are the best of {wanted.filters.tries} tries.",
+        f"{passed} of the kept ones passed the filters (critic at least {wanted.filters.critic:.2f}, or outline and organ "
+        f"within {wanted.filters.outline:g}); the others are the best of {wanted.filters.tries} tries.",
         "",
         "| refused because | count |",
         "|---|---:|",

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -93,3 +94,26 @@ def test_resizing_takes_the_nearest_pixel() -> None:
     assert torch.equal(resized(lines, 4, 4)[0, 0], wanted)
     assert torch.equal(resized(resized(lines, 4, 4), 2, 2), lines)
     assert resized(lines, 2, 2) is lines
+
+
+def test_a_fitted_decoder_learns_where_vectors_lie() -> None:
+    """Mean and covariance of many batches, against NumPy's of all of them."""
+    rng = np.random.default_rng(0)
+    mixing, centre = rng.normal(size=(3, 3)), np.array([5.0, -2.0, 0.5])
+    decoder = LineDecoder(16, 3, 2, fitted=True)
+    normal = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(decoder.where_vectors_lie(normal), normal)  # before it has seen any
+    for _ in range(600):
+        decoder.observe(torch.tensor(rng.normal(size=(64, 3)) @ mixing.T + centre))
+    moved = decoder.where_vectors_lie(normal).numpy()
+    assert np.allclose(moved.mean(axis=0), centre, atol=0.3)
+    wanted = mixing @ mixing.T
+    assert np.abs(np.cov(moved.T) - wanted).max() < 0.15 * np.abs(wanted).max()
+    assert torch.equal(decoder.of_normal(normal[:2]), decoder(torch.tensor(moved[:2])))
+
+
+def test_a_plain_decoder_takes_noise_as_it_comes() -> None:
+    decoder = LineDecoder(16, 3, 2)
+    assert not list(decoder.buffers())
+    normal = torch.randn(2, 3)
+    assert torch.equal(decoder.of_normal(normal), decoder(normal))

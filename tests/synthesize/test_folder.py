@@ -19,7 +19,7 @@ from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
 from chromogen.synthesize import folder as module
 from chromogen.synthesize.audit import Audit, Gate
-from chromogen.synthesize.drawing import Filters, draw_lines, outline_difference
+from chromogen.synthesize.drawing import THESIS, Filters, draw_lines, outline_difference, settled
 from chromogen.synthesize.folder import Synthesis, synthesize
 from chromogen.synthesize.labelling import Labelling, Labels
 from chromogen.synthesize.made import MadeCase
@@ -214,9 +214,18 @@ def test_where_made_cases_may_not_go(parts: Parts, tmp_path: Path) -> None:
 
 def test_filters_refuse_what_no_real_map_has(parts: Parts) -> None:
     with pytest.raises(ValueError, match=r"none of 6 drawn line maps has as many lines as real ones"):
-        draw_lines(parts, Filters(lines=(1e6, 1e7), tries=3), 2, torch.Generator().manual_seed(0))
+        draw_lines(parts, Filters(critic=0.5, lines=(1e6, 1e7), tries=3), 2, torch.Generator().manual_seed(0))
     drawn = draw_lines(parts, replace(ANYTHING, critic=1e9, outline=-1.0), 2, torch.Generator().manual_seed(0))
     assert drawn.passed == [False, False] and drawn.tries == [3, 3]
+
+
+def test_the_better_half_by_the_critic_passes(parts: Parts) -> None:
+    """Of many maps, about half reach the settled limit; a limit that was given stays as it is."""
+    limit = settled(parts, Filters()).critic
+    assert limit is not None and limit == settled(parts, Filters()).critic
+    _, scores = parts.lines_of.sample_lines(parts.sampler.nets, 400, torch.Generator().manual_seed(5))
+    assert 0.35 < float((scores >= limit).float().mean()) < 0.65
+    assert settled(parts, THESIS) == THESIS == Filters(critic=0.55)
 
 
 def test_the_outline_of_a_ring_encloses_its_disc() -> None:
