@@ -21,7 +21,7 @@ Ours (not in the variant "thesis")
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -114,8 +114,8 @@ class StructureSampler:
         with full_precision(mean):
             encoded = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         if self.prior == "fitted":
-            nets["decoder"].observe(encoded.detach())
-        drawn = nets["decoder"].of_normal(noise)
+            _decoder(nets).observe(encoded.detach())
+        drawn = _decoder(nets).of_normal(noise)
 
         gan, losses = adversarial.least_squares, Losses()
         losses["line_real"] = self.weight_line_critic * gan(nets["line_critic"](lines)[0], real=True)  # (10)
@@ -189,7 +189,7 @@ class StructureSampler:
     @torch.no_grad()
     def decode(self, nets: nn.ModuleDict, latents: Latents) -> Float[Tensor, "count 1 height width"]:
         """Line maps of latent vectors, as probabilities."""
-        return nets["decoder"].of_normal(latents.to(next(nets["decoder"].parameters()).device))
+        return _decoder(nets).of_normal(latents.to(next(nets["decoder"].parameters()).device))
 
     @torch.no_grad()
     def sample_lines(
@@ -225,6 +225,10 @@ class StructureSampler:
         given_back = nets["decoder"](nets["encoder"](lines)[0])
         drawn, _ = self.sample_lines(nets, len(lines), torch.Generator().manual_seed(0))
         return torch.cat([lines, given_back, drawn], dim=-1).expand(-1, 3, -1, -1)
+
+
+def _decoder(nets: nn.ModuleDict) -> LineDecoder:
+    return cast(LineDecoder, nets["decoder"])
 
 
 def _difference(lines: Lines) -> Tensor:

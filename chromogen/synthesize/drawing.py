@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from chromogen.nets.line_codec import resized
+from chromogen.nets.line_codec import Latents, resized
 from chromogen.synthesize.parts import Parts
 
 
@@ -55,15 +55,20 @@ def settled(parts: Parts, filters: Filters) -> Filters:
     if filters.critic is not None:
         return filters
     generator = torch.Generator().manual_seed(0)
-    batches = [parts.lines_of.sample_lines(parts.sampler.nets, 32, generator)[1] for _ in range(SETTLED_BY // 32)]
+    batches = [scored(parts, parts.lines_of.latents_from(32, generator))[1] for _ in range(SETTLED_BY // 32)]
     return replace(filters, critic=float(torch.cat(batches).median()))
+
+
+def scored(parts: Parts, latents: Latents) -> tuple[Float[Tensor, "count 1 height width"], Float[Tensor, " count"]]:
+    """Line maps of latent vectors as probabilities, and the critic's mean score of each."""
+    drawn = parts.lines_of.decode(parts.sampler.nets, latents)
+    return drawn, parts.sampler.nets["line_critic"](drawn)[0].mean(dim=(1, 2, 3))
 
 
 @torch.inference_mode()
 def draw_lines(parts: Parts, filters: Filters, count: int, generator: torch.Generator) -> Drawn:
     """`count` line maps at the size of the cases, from the generator's state alone. The filters are settled ones."""
     assert filters.critic is not None
-    method, nets = parts.lines_of, parts.sampler.nets
     height, width = parts.prepared.size_px
     low, high = _real_shares(parts, filters)
     kept: dict[int, tuple[Tensor, ...]] = {}
@@ -74,9 +79,8 @@ def draw_lines(parts: Parts, filters: Filters, count: int, generator: torch.Gene
         waiting = [place for place in range(count) if place not in kept]
         if not waiting:
             break
-        latents = method.latents_from(len(waiting), generator)
-        decoded = method.decode(nets, latents)
-        scores = nets["line_critic"](decoded)[0].mean(dim=(1, 2, 3))
+        latents = parts.lines_of.latents_from(len(waiting), generator)
+        decoded, scores = scored(parts, latents)
         lines = (resized(decoded, height, width) > 0.5).float()
         organ = (parts.organ.nets["organ"](lines) > 0.5).float()
         shares = lines.mean(dim=(1, 2, 3))
