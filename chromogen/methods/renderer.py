@@ -187,7 +187,7 @@ class Renderer:
             start = fused(lines, organ, chance, self.noise_low, self.noise_high)  # (12)
         else:
             start = lines
-        return [nets["renderer"](start, label, i) for i in range(self.modalities)]
+        return list(nets["renderer"](start, label).unbind(1))
 
     def _critic_losses(self, critic: nn.Module, images: list[UnitImages], drawn: list[UnitImages]) -> Losses:
         """Equation (13)."""

@@ -65,10 +65,14 @@ class ModalityUNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"], modality: int = 0) -> Float[Tensor, "n outputs h w"]:
         """One image a row of `x`, in [0, 1], of modality number `modality`."""
-        if any(side % 2**HALVINGS or side < 2 ** (HALVINGS + 1) for side in x.shape[-2:]):
-            raise ValueError(f"sides must be multiples of {2**HALVINGS} px and at least 16 px, got {x.shape[-2]}x{x.shape[-1]}")
         if not 0 <= modality < self.modalities:
             raise ValueError(f"no modality {modality}: this network knows {self.modalities}, counted from 0")
+        return self._upwards(*self._downwards(x, modality), modality)
+
+    def _downwards(self, x: Float[Tensor, "n c h w"], modality: int) -> tuple[Tensor, list[Tensor]]:
+        """The smallest features and the copies of each scale; the same for every modality but under "input"."""
+        if any(side % 2**HALVINGS or side < 2 ** (HALVINGS + 1) for side in x.shape[-2:]):
+            raise ValueError(f"sides must be multiples of {2**HALVINGS} px and at least 16 px, got {x.shape[-2]}x{x.shape[-1]}")
         if self.condition == "input":
             x = self._told(x, modality)
         x = self.dropout(x)
@@ -77,10 +81,13 @@ class ModalityUNet(nn.Module):
             x = down(x)
             copies.append(x)
             x = halve(x)
+        return x, copies
+
+    def _upwards(self, x: Tensor, copies: list[Tensor], modality: int) -> Float[Tensor, "n outputs h w"]:
         x = self.middle(self._told(x, modality) if self.condition == "bottleneck" else x, modality)
-        for enlarge, merge, up in zip(self.enlarge, self.merge, self.up, strict=True):
+        for enlarge, merge, up, copy in zip(self.enlarge, self.merge, self.up, reversed(copies), strict=True):
             x = enlarge(F.interpolate(x, scale_factor=2, mode="nearest"), modality)
-            x = up(merge(torch.cat([x, copies.pop()], dim=1), modality), modality)
+            x = up(merge(torch.cat([x, copy], dim=1), modality), modality)
         return torch.sigmoid(self.out(x).float())  # float32: in bfloat16 its slope is 0 where it says almost 1
 
     def _told(self, x: Float[Tensor, "n c h w"], modality: int) -> Float[Tensor, "n more h w"]:
@@ -92,7 +99,7 @@ class ModalityUNet(nn.Module):
 
 
 class LabelledUNet(ModalityUNet):
-    """The renderer: from lines with noise, (N, 1, H, W), and label planes, (N, L, H, W), to an image of one modality."""
+    """The renderer: from lines with noise, (N, 1, H, W), and label planes, (N, L, H, W), to images of every modality."""
 
     def __init__(
         self, planes: int, channels: int = 1, modalities: int = 1, width: int = 64, condition: Condition = "bottleneck"
@@ -100,9 +107,14 @@ class LabelledUNet(ModalityUNet):
         super().__init__(1 + planes, channels, modalities, width, condition)
 
     def forward(  # type: ignore[override]
-        self, fused: Float[Tensor, "n 1 h w"], label: Float[Tensor, "n planes h w"], modality: int = 0
-    ) -> Float[Tensor, "n channels h w"]:
-        return super().forward(torch.cat([fused, label], dim=1), modality)
+        self, fused: Float[Tensor, "n 1 h w"], label: Float[Tensor, "n planes h w"]
+    ) -> Float[Tensor, "n modalities channels h w"]:
+        """The way down is gone once for all modalities, unless it is told which one it is for (condition "input")."""
+        x = torch.cat([fused, label], dim=1)
+        if self.condition == "input":
+            return torch.stack([super(LabelledUNet, self).forward(x, modality) for modality in range(self.modalities)], dim=1)
+        bottom, copies = self._downwards(x, 0)
+        return torch.stack([self._upwards(bottom, copies, modality) for modality in range(self.modalities)], dim=1)
 
 
 class _Layer(nn.Module):

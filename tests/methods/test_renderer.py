@@ -15,6 +15,11 @@ from tests.methods.synthesis_cases import Say, cases, lent, numbers, small, term
 STILL = Placement(operations=0)  # labels change hands, and that is all
 
 
+def twice(image: torch.Tensor, more: torch.Tensor | float = 0.0) -> torch.Tensor:
+    """Two modalities, the second with `more` on top."""
+    return torch.stack([image, image + more], dim=1)
+
+
 def by_hand(told: float = 1.0) -> nn.ModuleDict:
     """Drawings are (0.3 + 0.3 i) of the fused lines plus 0.1 of the label's plane 1; the rest are plain functions of images.
 
@@ -27,7 +32,7 @@ def by_hand(told: float = 1.0) -> nn.ModuleDict:
 
     return nn.ModuleDict(
         {
-            "renderer": Say(lambda fused, label, i: (0.3 + 0.3 * i) * fused + 0.1 * label[:, 1:2]),
+            "renderer": Say(lambda fused, label: twice(0.3 * fused + 0.1 * label[:, 1:2], 0.3 * fused)),
             "critic": Say(critic),
             "reader": Say(lambda x, i: torch.cat([(1 + i) * x, 2 - x], dim=1)),
             "translator": Say(lambda x, i: x * (0.5 + i)),
@@ -99,7 +104,7 @@ def test_the_label_that_is_drawn_is_the_one_that_is_asked_for() -> None:
         batch["mask"][case, 10 : 14 + case, 10 + 2 * case : 16 + 2 * case] = 1
     drawn: list[torch.Tensor] = []
     nets = by_hand()
-    nets["renderer"] = Say(lambda fused, label, i: drawn.append(label) or label[:, 1:2])
+    nets["renderer"] = Say(lambda fused, label: drawn.append(label) or twice(label[:, 1:2]))
     nets["reader"] = Say(lambda x, i: 60 * torch.cat([0.5 - x, x - 0.5], dim=1))
     assert numbers(updates(method, nets, batch)[1]["renderer"])["lesion"] < 1e-6
     assert bool(drawn[0][:, 1].any()) and not torch.equal(drawn[0][:, 1], batch["mask"].float())
@@ -110,7 +115,7 @@ def test_labels_outside_the_organ_are_drawn_only_without_the_filter() -> None:
     batch["organ"] = torch.zeros_like(batch["organ"])
     drawn: list[torch.Tensor] = []
     nets = by_hand()
-    nets["renderer"] = Say(lambda fused, label, i: drawn.append(label) or fused + label[:, 1:2])
+    nets["renderer"] = Say(lambda fused, label: drawn.append(label) or twice(fused + label[:, 1:2]))
     for mask_filter in (True, False):
         updates(replace(method, mask_filter=mask_filter), nets, batch)
         assert bool(drawn[-1][:, 1].any()) is not mask_filter
@@ -178,12 +183,12 @@ def test_table_1() -> None:
 
 def test_without_structure_noise_stands_in_for_lines_and_without_noise_the_lines_are_bare() -> None:
     seen: list[torch.Tensor] = []
-    nets = nn.ModuleDict({"renderer": Say(lambda fused, label, i: seen.append(fused) or fused)})
+    nets = nn.ModuleDict({"renderer": Say(lambda fused, label: seen.append(fused) or twice(fused))})
     batch = cases()
     label = labels.planes(batch, "segmentation", 2)
     for fields in ({"structure": False}, {"noise": False}, {}):
         small("renderer", **fields).render(nets, batch["lines"], batch["organ"], label, torch.Generator().manual_seed(0))
-    noise, bare, fused = seen[0], seen[2], seen[4]
+    noise, bare, fused = seen
     assert abs(float(noise.mean())) < 0.1 and float(noise.std()) == pytest.approx(1, abs=0.05)
     assert torch.equal(bare, batch["lines"])
     inside = (batch["organ"] == 1) & (batch["lines"] == 0)

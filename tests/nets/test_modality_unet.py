@@ -50,10 +50,19 @@ def test_the_modality_reaches_the_middle_of_a_large_image(condition: Condition) 
     network = LabelledUNet(2, 1, 3, 8, condition).eval()
     fused, label = torch.rand(1, 1, 128, 128), torch.rand(1, 2, 128, 128)
     with torch.no_grad():
-        images = [network(fused, label, i)[..., 48:80, 48:80] for i in range(3)]
+        images = network(fused, label)[..., 48:80, 48:80].unbind(1)
     spread = float(images[0].std())
     for j, i in ((0, 1), (0, 2), (1, 2)):
         assert float((images[j] - images[i]).abs().mean()) > 0.05 * spread
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_all_modalities_at_once_are_each_of_them(condition: Condition) -> None:
+    torch.manual_seed(0)
+    network = LabelledUNet(2, 1, 3, 4, condition)
+    fused, label = torch.rand(2, 1, 16, 32), torch.rand(2, 2, 16, 32)
+    one_by_one = [ModalityUNet.forward(network, torch.cat([fused, label], dim=1), i) for i in range(3)]
+    assert torch.equal(network(fused, label), torch.stack(one_by_one, dim=1))
 
 
 @pytest.mark.parametrize("condition", ("bottleneck", "input"))
