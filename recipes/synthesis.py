@@ -35,7 +35,8 @@ def stages(
     """The published order: readers, translator, organ, structure, then the renderer that leans on all of them.
 
     `steps` is the renderer's budget; the others have shares of it. "check" is a reader of its own seed that guides nobody: it
-    alone may say how well made labels can be read.
+    alone may say how well made labels can be read. Translations are asked for on a ring through the modalities, another at
+    every step, not for all pairs at once: a third of the work where there are four.
     """
     read = {"modalities": modalities, "channels": channels, "width": width}
     readers = {
@@ -53,13 +54,13 @@ def stages(
         lent = ("reader",)
     if modalities > 1:
         translator = modality_translator.ModalityTranslator(
-            modalities=modalities, channels=channels, width=width, critic_width=width
+            modalities=modalities, channels=channels, width=width, critic_width=width, pairs="ring", weight_agreement=0
         )
         found["translator"] = Stage(translator, loop(steps // 2, batch_size=8))
         lent = (*lent, "translator")
     drawer = renderer.Renderer(
         modalities=modalities, channels=channels, label=label, classes=max(2, classes), width=width, critic_width=width,  # type: ignore[arg-type]
-        lines_from=lines_from, pretrain_until=0.3,
+        lines_from=lines_from, pretrain_until=0.3, pairs="ring", weight_agreement=0,
     )  # fmt: skip
     found["renderer"] = Stage(drawer, loop(steps, batch_size=8, ema=0.99), lent=("organ", "structure", *lent))
     return found

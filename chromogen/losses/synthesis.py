@@ -52,10 +52,21 @@ def ordered_pairs(modalities: int) -> Iterator[tuple[int, int]]:
     return ((j, i) for j in range(modalities) for i in range(modalities) if i != j)
 
 
+def ring(modalities: int) -> list[tuple[int, int]]:
+    """Each modality with one other, on a round trip through all of them in random order."""
+    order = torch.randperm(modalities).tolist()
+    return list(zip(order, [*order[1:], order[0]], strict=True)) if modalities > 1 else []
+
+
 def registration(images: Sequence[UnitImages], translated: Translated) -> Scalar:
-    """Sum over ordered pairs (j, i) of ||x_i - G_t(x_j, i)||^2: equation (16). 0 where there is only one modality."""
-    terms = [squared(translated[j, i], images[i]) for j, i in ordered_pairs(len(images))]
-    return torch.stack(terms).sum() if terms else images[0].new_zeros(())
+    """Sum over ordered pairs (j, i) of ||x_i - G_t(x_j, i)||^2: equation (16). 0 where there is only one modality.
+
+    Where only some pairs are there, those count for all.
+    """
+    if not translated:
+        return images[0].new_zeros(())
+    share = len(translated) / (len(images) * (len(images) - 1))
+    return torch.stack([squared(made, images[i]) for (_, i), made in translated.items()]).sum() / share
 
 
 def agreement(translated: Translated, modalities: int) -> Scalar:

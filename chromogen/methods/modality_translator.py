@@ -19,7 +19,7 @@ Ours (not in the variant "thesis")
 - The variant "paired" compares with the true image, where cases are in register.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +46,7 @@ class ModalityTranslator:
     critic_style: CriticStyle = "leaky"
     class_loss: Literal["cross-entropy", "index"] = "cross-entropy"
     class_of_made: bool = False  # the last term of equation (20)
+    pairs: Literal["all", "ring"] = "all"  # in a step; "ring": each modality into one other, another at every step
     registered: bool = True  # False: each modality is shuffled among the cases of a batch, as if no two were of one patient
     weight_real: float = 5.0
     weight_made: float = 3.0
@@ -63,6 +64,8 @@ class ModalityTranslator:
             raise ValueError(f"modality_translator: 2-16 modalities of 1 or 3 channels, got {self.modalities}, {self.channels}")
         if not (1 <= self.width <= 512 and 1 <= self.critic_width <= 512):
             raise ValueError(f"modality_translator: widths are 1-512, got {self}")
+        if self.pairs == "ring" and self.weight_agreement and self.modalities > 2:
+            raise ValueError("modality_translator: agreement compares all pairs; with pairs='ring' set weight_agreement=0")
         if not self.registered and (self.weight_agreement or self.weight_pair):
             raise ValueError(
                 "modality_translator: agreement and pairs compare images of one place; with registered=False set "
@@ -87,7 +90,8 @@ class ModalityTranslator:
 
     def step(self, nets: nn.ModuleDict, batch: CaseBatch, progress: float) -> Iterator[Update]:
         images = list(self._shuffled(batch["images"]).unbind(1))
-        made = self._translated(nets, images)
+        pairs = synthesis.ring(self.modalities) if self.pairs == "ring" else synthesis.ordered_pairs(self.modalities)
+        made = self._translated(nets, images, pairs)
         yield {"critic": self._critic_losses(nets["critic"], images, made)}
         yield {"translator": self._translator_losses(nets, images, made)}
 
@@ -97,35 +101,41 @@ class ModalityTranslator:
         orders = [torch.randperm(len(images)).to(images.device) for _ in range(self.modalities)]
         return torch.stack([images[order, i] for i, order in enumerate(orders)], dim=1)
 
-    def _translated(self, nets: nn.ModuleDict, images: list[UnitImages]) -> dict[tuple[int, int], UnitImages]:
-        """x_t,i,j of every ordered pair (i, j)."""
-        return {(i, j): nets["translator"](images[i], j) for i, j in synthesis.ordered_pairs(self.modalities)}
+    def _translated(
+        self, nets: nn.ModuleDict, images: list[UnitImages], pairs: Iterable[tuple[int, int]] | None = None
+    ) -> dict[tuple[int, int], UnitImages]:
+        """x_t,i,j of the ordered pairs (i, j), by default of all."""
+        return {(i, j): nets["translator"](images[i], j) for i, j in pairs or synthesis.ordered_pairs(self.modalities)}
+
+    def _share(self, made: dict[tuple[int, int], UnitImages]) -> float:
+        """The pairs that are there count for all."""
+        return len(made) / (self.modalities * (self.modalities - 1))
 
     def _critic_losses(self, critic: nn.Module, images: list[UnitImages], made: dict[tuple[int, int], UnitImages]) -> Losses:
         """Equation (20)."""
-        losses = dict.fromkeys(("real", "made", "class"), images[0].new_zeros(()))
+        losses, share = dict.fromkeys(("real", "made", "class"), images[0].new_zeros(())), self._share(made)
         for i, image in enumerate(images):
             score, told = critic(image)
             losses["real"] = losses["real"] + self.weight_real * adversarial.least_squares(score, real=True)
             losses["class"] = losses["class"] + self.weight_class * CLASS[self.class_loss](told, i)
         for (_, j), image in made.items():
             score, told = critic(image.detach())
-            losses["made"] = losses["made"] + self.weight_made * adversarial.least_squares(score, real=False)
+            losses["made"] = losses["made"] + self.weight_made / share * adversarial.least_squares(score, real=False)
             if self.class_of_made:
-                losses["class"] = losses["class"] + self.weight_class * CLASS[self.class_loss](told, j)
+                losses["class"] = losses["class"] + self.weight_class / share * CLASS[self.class_loss](told, j)
         return losses
 
     def _translator_losses(
         self, nets: nn.ModuleDict, images: list[UnitImages], made: dict[tuple[int, int], UnitImages]
     ) -> Losses:
         """Equations (19) and (21), and ours."""
-        losses = dict.fromkeys(("gan", "class", "cycle"), images[0].new_zeros(()))
+        losses, share = dict.fromkeys(("gan", "class", "cycle"), images[0].new_zeros(())), self._share(made)
         for (i, j), image in made.items():
             score, told = nets["critic"](image)
-            losses["gan"] = losses["gan"] + self.weight_gan * adversarial.least_squares(score, real=True)
-            losses["class"] = losses["class"] + self.weight_class * CLASS[self.class_loss](told, j)
+            losses["gan"] = losses["gan"] + self.weight_gan / share * adversarial.least_squares(score, real=True)
+            losses["class"] = losses["class"] + self.weight_class / share * CLASS[self.class_loss](told, j)
             back = nets["translator"](image, i)
-            losses["cycle"] = losses["cycle"] + self.weight_cycle * synthesis.squared(back, images[i])  # (19)
+            losses["cycle"] = losses["cycle"] + self.weight_cycle / share * synthesis.squared(back, images[i])  # (19)
         if self.weight_agreement and self.modalities > 2:
             losses["agreement"] = self.weight_agreement * synthesis.agreement(made, self.modalities)
         if self.weight_pair:

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from chromogen.losses import adversarial, synthesis
 from chromogen.losses.reading import Form, reading_loss
 from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Source, Update
-from chromogen.nets.line_codec import resized
+from chromogen.nets.line_codec import LineDecoder, resized
 from chromogen.nets.modality_unet import Condition, LabelledUNet
 from chromogen.nets.patch_critic import CriticStyle, PatchCritic
 from chromogen.structure import labels
@@ -70,6 +70,7 @@ class Renderer:
     placement: Placement = Placement()  # how the labels of other cases are varied and moved
     noise_low: float = LOW
     noise_high: float = HIGH
+    pairs: Literal["all", "ring"] = "all"  # whose registration a step asks for; "ring": each modality with one other
     registration_from: float = 0.3  # progress
     registration_until: float = 0.6
     pretrain_until: float = 0.0  # progress
@@ -95,6 +96,8 @@ class Renderer:
             raise ValueError(f"renderer: widths are 1-512, got {self.width} and {self.critic_width}")
         if self.label != "none" and self.classes < 2:
             raise ValueError(f"renderer: a label has 2 classes or more, nothing included, got {self.classes}; or label='none'")
+        if self.pairs == "ring" and self.weight_agreement and self.modalities > 2:
+            raise ValueError("renderer: agreement compares all pairs; with pairs='ring' set weight_agreement=0")
         if not 0 <= self.registration_from <= self.registration_until <= 1:
             raise ValueError(
                 "renderer: registration_from and registration_until are shares of the run, the first not the larger"
@@ -163,8 +166,8 @@ class Renderer:
             return batch["lines"], batch["organ"]
         count, _, height, width = batch["lines"].shape
         with torch.no_grad():
-            latents = torch.randn(count, cast(int, nets["decoder"].latents)).to(batch["lines"])
-            lines = nets["decoder"](latents)
+            decoder = cast(LineDecoder, nets["decoder"])
+            lines = decoder.of_normal(torch.randn(count, decoder.latents).to(batch["lines"]))
             lines = (lines > 0.5).float() if self.round_lines else lines
             organ = (nets["organ"](lines) > 0.5).float()
         return resized(lines, height, width), resized(organ, height, width)
@@ -224,14 +227,17 @@ class Renderer:
         """Equation (16), and ours: two translations into one modality agree."""
         if float(trust) == 0:  # the translations cost more than all else
             return _zeros(drawn[0], "registration")
-        translated = self._translated(nets, drawn)
+        ring = synthesis.ring(self.modalities) if self.pairs == "ring" else None
+        translated = self._translated(nets, drawn, ring)
         losses = {"registration": self.weight_registration * trust * synthesis.registration(drawn, translated)}
         if self.weight_agreement and self.modalities > 2:
             losses["agreement"] = self.weight_agreement * trust * synthesis.agreement(translated, self.modalities)
         return losses
 
-    def _translated(self, nets: nn.ModuleDict, drawn: list[UnitImages]) -> dict[tuple[int, int], UnitImages]:
-        return {(j, i): nets["translator"](drawn[j], i) for j, i in synthesis.ordered_pairs(self.modalities)}
+    def _translated(
+        self, nets: nn.ModuleDict, drawn: list[UnitImages], pairs: list[tuple[int, int]] | None = None
+    ) -> dict[tuple[int, int], UnitImages]:
+        return {(j, i): nets["translator"](drawn[j], i) for j, i in pairs or synthesis.ordered_pairs(self.modalities)}
 
     def _trust(self, progress: float, recognised: Tensor) -> Tensor:
         """The factor in [0, 1] of the registration loss; always 1 where it works from the first step on."""

@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chromogen.losses import synthesis
 
@@ -102,3 +104,26 @@ def test_sums_are_float32_in_bfloat16_too() -> None:
         for value in (synthesis.squared(half, 0 * half), synthesis.outside(half, torch.zeros(1, 1, 64, 64))):
             assert value.dtype == torch.float32 and float(value) == pytest.approx(float(half[0, 0, 0, 0]) ** 2, rel=1e-6)
         assert synthesis.divergence(half[0, 0], half[0, 0]).dtype == torch.float32
+
+
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_a_ring_goes_through_every_modality_once(modalities: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    pairs = synthesis.ring(modalities)
+    assert sorted(j for j, _ in pairs) == sorted(i for _, i in pairs) == list(range(modalities))
+    place, seen = 0, set()
+    for _ in range(modalities):
+        seen.add(place)
+        place = dict(pairs)[place]
+    assert place == 0 and len(seen) == modalities
+
+
+def test_a_ring_counts_for_all_pairs() -> None:
+    """The mean of the loss over many rings is the loss of all pairs."""
+    torch.manual_seed(0)
+    images = [torch.rand(2, 1, 4, 4) for _ in range(4)]
+    translated = {pair: torch.rand(2, 1, 4, 4) for pair in synthesis.ordered_pairs(4)}
+    whole = float(synthesis.registration(images, translated))
+    rings = [float(synthesis.registration(images, {pair: translated[pair] for pair in synthesis.ring(4)})) for _ in range(400)]
+    assert np.mean(rings) == pytest.approx(whole, rel=0.02)
+    assert synthesis.ring(1) == [] and float(synthesis.registration(images[:1], {})) == 0
