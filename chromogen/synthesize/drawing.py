@@ -15,12 +15,15 @@ from chromogen.synthesize.parts import Parts
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which line maps go on. The published rule: the critic believes it, or its outline and its organ agree.
+    """What counts as a line, and which line maps go on. The published rule: the critic believes it, or its outline and its
+    organ agree.
 
-    A map that draws far fewer or far more lines than any real one is never taken, whatever the critic says: ours. So is the
-    limit of the critic: how it answers depends on how long it was trained, and none of its maps may reach a fixed one.
+    Ours: a map that has far fewer or far more lines than any real one is never taken, whatever the critic says; and two limits
+    that follow the networks (None), because how sure they are depends on how long they were trained: too short, and no pixel
+    reaches a fixed limit, or no map.
     """
 
+    level: float | None = None  # probability above which a pixel is line; None: so that drawn maps have as many as real ones
     critic: float | None = None  # at least; 1 is the aim for real maps; None: the median of drawn ones
     outline: float = 0.05  # at most: mean absolute difference of the filled outline and the organ read off the lines
     lines: tuple[float, float] = (0.5, 2.0)  # share of the image that is line, times the lowest and the highest of real maps
@@ -31,8 +34,8 @@ class Filters:
             raise ValueError(f"filters: tries is at least 1 and lines rises from 0, got {self}")
 
 
-THESIS = Filters(critic=0.55)
-SETTLED_BY = 256  # drawn maps, whose median is the limit
+THESIS = Filters(level=0.5, critic=0.55)
+SETTLED_BY = 256  # drawn maps
 
 
 @dataclass(eq=False)
@@ -51,12 +54,19 @@ class Drawn:
 
 @torch.inference_mode()
 def settled(parts: Parts, filters: Filters) -> Filters:
-    """The filters with a number as the critic's limit; the same for the same model, whatever is drawn later."""
-    if filters.critic is not None:
-        return filters
+    """The filters with numbers as limits; the same for the same model, whatever is drawn later."""
     generator = torch.Generator().manual_seed(0)
-    batches = [scored(parts, parts.lines_of.latents_from(32, generator))[1] for _ in range(SETTLED_BY // 32)]
-    return replace(filters, critic=float(torch.cat(batches).median()))
+    pixels, scores = [], []
+    for _ in range(SETTLED_BY // 32):
+        drawn, found = scored(parts, parts.lines_of.latents_from(32, generator))
+        pixels.append(drawn.flatten()[:: max(1, drawn.numel() // 2**16)])
+        scores.append(found)
+    level = torch.cat(pixels).float().quantile(1 - float(np.mean(_shares(parts)))).clamp(0.05, 0.95)
+    return replace(
+        filters,
+        level=float(level) if filters.level is None else filters.level,
+        critic=float(torch.cat(scores).median()) if filters.critic is None else filters.critic,
+    )
 
 
 def scored(parts: Parts, latents: Latents) -> tuple[Float[Tensor, "count 1 height width"], Float[Tensor, " count"]]:
@@ -68,7 +78,7 @@ def scored(parts: Parts, latents: Latents) -> tuple[Float[Tensor, "count 1 heigh
 @torch.inference_mode()
 def draw_lines(parts: Parts, filters: Filters, count: int, generator: torch.Generator) -> Drawn:
     """`count` line maps at the size of the cases, from the generator's state alone. The filters are settled ones."""
-    assert filters.critic is not None
+    assert filters.critic is not None and filters.level is not None
     height, width = parts.prepared.size_px
     low, high = _real_shares(parts, filters)
     kept: dict[int, tuple[Tensor, ...]] = {}
@@ -81,7 +91,7 @@ def draw_lines(parts: Parts, filters: Filters, count: int, generator: torch.Gene
             break
         latents = parts.lines_of.latents_from(len(waiting), generator)
         decoded, scores = scored(parts, latents)
-        lines = (resized(decoded, height, width) > 0.5).float()
+        lines = (resized(decoded, height, width) > filters.level).float()
         organ = (parts.organ.nets["organ"](lines) > 0.5).float()
         shares = lines.mean(dim=(1, 2, 3))
         for row, place in enumerate(waiting):
@@ -128,8 +138,13 @@ def outline_difference(lines: Float[Tensor, "height width"], organ: Float[Tensor
 
 
 def _real_shares(parts: Parts, filters: Filters) -> tuple[float, float]:
+    shares = _shares(parts)
+    return filters.lines[0] * min(shares), filters.lines[1] * max(shares)
+
+
+def _shares(parts: Parts) -> list[float]:
+    """Of line pixels in some real maps."""
     lines = parts.prepared.arrays["lines"]
     numbers = parts.prepared.of_split("train")
     some = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), 256)).round().astype(int)]
-    shares = [float(lines[number].mean()) for number in some]
-    return filters.lines[0] * min(shares), filters.lines[1] * max(shares)
+    return [float(lines[number].mean()) for number in some]

@@ -66,10 +66,12 @@ def latent_grid(maker: "Maker") -> np.ndarray:
 def between(maker: "Maker") -> np.ndarray:
     """Three ways from one vector to another, each a row of line maps above its rendered first modality; without lesions."""
     parts, generator = maker.parts, torch.Generator().manual_seed(maker.wanted.seed)
+    assert maker.filters.level is not None
     first, second = (parts.lines_of.latents_from(3, generator) for _ in range(2))
     rows = []
     for way in parts.lines_of.between(first, second, 7).transpose(0, 1):
-        lines = (resized(parts.lines_of.decode(parts.sampler.nets, way), *parts.prepared.size_px) > 0.5).float()
+        drawn = parts.lines_of.decode(parts.sampler.nets, way)
+        lines = (resized(drawn, *parts.prepared.size_px) > maker.filters.level).float()
         organ = (parts.organ.nets["organ"](lines) > 0.5).float()
         planes = torch.zeros(len(lines), maker.labels.classes if maker.labels.kind != "none" else 0, *lines.shape[-2:]).to(
             lines

@@ -40,6 +40,7 @@ def _lines(parts: Parts, wanted: Any, outcome: Any, audit: dict[str, Any], recor
         f"{outcome.kept} kept, {outcome.quarantined} quarantined as copies of training cases (in `quarantine/`).",
         f"{passed} of the kept ones passed the filters (critic at least {wanted.filters.critic:.2f}, or outline and organ "
         f"within {wanted.filters.outline:g}); the others are the best of {wanted.filters.tries} tries.",
+        f"A pixel is a line from a probability of {wanted.filters.level:.2f} on.",
         "",
         "| refused because | count |",
         "|---|---:|",

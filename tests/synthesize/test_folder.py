@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -17,6 +18,8 @@ from chromogen.methods.organ_reader import OrganReader
 from chromogen.methods.renderer import Renderer
 from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
+from chromogen.structure.lesions import MaskLesion
+from chromogen.synthesize import export
 from chromogen.synthesize import folder as module
 from chromogen.synthesize.audit import Audit, Gate
 from chromogen.synthesize.drawing import THESIS, Filters, draw_lines, outline_difference, settled
@@ -30,7 +33,7 @@ from chromogen.train.run import Loop
 
 LOOP = Loop(steps=30, batch_size=4, select="last", precision="fp32", log_every=10, save_every=30, validate_every=30)
 SHORT = replace(LOOP, steps=2)
-ANYTHING = Filters(critic=-1e9, lines=(0.0, 1e9), tries=3)  # networks of thirty steps draw what they like
+ANYTHING = Filters(level=0.5, critic=-1e9, lines=(0.0, 1e9), tries=3)  # networks of thirty steps draw what they like
 CPU = torch.device("cpu")
 
 
@@ -115,6 +118,43 @@ def test_an_interrupted_synthesis_is_completed_to_the_same_files(
 
 
 @pytest.mark.usefixtures("organ_everywhere")
+def test_a_kill_in_the_middle_of_a_case_leaves_whole_files_and_is_completed(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(parts, wanted(), tmp_path / "whole")
+    write, written = export.write_marked_png, []
+
+    def killed(path: Path, pixels: np.ndarray, record: dict[str, str]) -> None:
+        if len(written) == 7:  # in the second case of the first batch
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, pixels, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "write_marked_png", killed)
+        with pytest.raises(KeyboardInterrupt):
+            synthesize(parts, wanted(), tmp_path / "cut")
+    whole = hashes(tmp_path / "whole")
+    left = {name: digest for name, digest in hashes(tmp_path / "cut").items() if name.endswith(".png")}
+    assert len(left) == 7 and left.items() <= whole.items()
+    synthesize(parts, wanted(), tmp_path / "cut")
+    assert hashes(tmp_path / "cut") == whole
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+def test_names_never_collide(parts: Parts, tmp_path: Path) -> None:
+    """Of cases of one synthesis, of two with other seeds, and of real ones; with file names that ignore case."""
+    names, files = [], []
+    for seed in (1, 11):
+        synthesize(parts, wanted(seed=seed, count=5), tmp_path / str(seed))
+        records = [json.loads(line) for line in (tmp_path / str(seed) / "cases.jsonl").read_text().splitlines()]
+        names += [record["name"] for record in records if not record.get("done")]
+        files += [name.casefold() for record in records if not record.get("done") for name in record["files"]]
+    assert len(set(names)) == len(names) >= 10 and len(set(files)) == len(files) == 5 * len(names)
+    assert not set(names) & {case.name for case in parts.prepared.index.cases}
+
+
+@pytest.mark.usefixtures("organ_everywhere")
 def test_every_file_says_that_it_is_synthetic_and_is_read_back_as_that(parts: Parts, tmp_path: Path) -> None:
     synthesize(parts, wanted(layout="nnunet"), tmp_path / "set")
     found = open_cases(CaseSource(str(tmp_path / "set"), shares=(1, 0, 0)))
@@ -190,6 +230,25 @@ def test_a_label_that_fits_nowhere_is_refused_and_said(parts: Parts, tmp_path: P
 
 
 @pytest.mark.usefixtures("organ_everywhere")
+def test_a_set_without_lesions_says_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(parts.prepared), "has_label", lambda self, numbers: np.zeros(len(numbers), dtype=bool))
+    with pytest.raises(ValueError, match="no training case bears a lesion, so that there is none to place; take lesions blobs"):
+        Labels(parts, Labelling())
+    assert Labels(parts, Labelling(lesions="blobs")).bank == []
+
+
+@pytest.mark.parametrize("lesions", ["real", "blobs"])
+def test_no_label_is_drawn_into_an_organ_smaller_than_it(parts: Parts, lesions: Literal["real", "blobs"]) -> None:
+    labels, plane = Labels(parts, Labelling(lesions=lesions)), np.zeros((32, 32), np.uint8)
+    labels.bank, labels.names = [MaskLesion(np.ones((8, 8), np.uint8), 12, 12)], ["a"]
+    small, large = plane.copy(), plane.copy()
+    small[15, 15], large[4:28, 4:28] = 1, 1
+    assert labels.draw(plane, small, np.random.default_rng(0)) is None
+    drawn = labels.draw(plane, large, np.random.default_rng(0))
+    assert drawn is not None and drawn.mask is not None and drawn.mask.any() and not (drawn.mask * (1 - large)).any()
+
+
+@pytest.mark.usefixtures("organ_everywhere")
 def test_blobs_reuse_no_outline_and_coco_has_their_boxes(parts: Parts, tmp_path: Path) -> None:
     synthesize(parts, wanted(layout="coco", labelling=Labelling(lesions="blobs")), tmp_path / "set")
     found = json.loads((tmp_path / "set" / "annotations.json").read_text())
@@ -214,7 +273,7 @@ def test_where_made_cases_may_not_go(parts: Parts, tmp_path: Path) -> None:
 
 def test_filters_refuse_what_no_real_map_has(parts: Parts) -> None:
     with pytest.raises(ValueError, match=r"none of 6 drawn line maps has as many lines as real ones"):
-        draw_lines(parts, Filters(critic=0.5, lines=(1e6, 1e7), tries=3), 2, torch.Generator().manual_seed(0))
+        draw_lines(parts, Filters(level=0.5, critic=0.5, lines=(1e6, 1e7), tries=3), 2, torch.Generator().manual_seed(0))
     drawn = draw_lines(parts, replace(ANYTHING, critic=1e9, outline=-1.0), 2, torch.Generator().manual_seed(0))
     assert drawn.passed == [False, False] and drawn.tries == [3, 3]
 
@@ -225,7 +284,14 @@ def test_the_better_half_by_the_critic_passes(parts: Parts) -> None:
     assert limit is not None and limit == settled(parts, Filters()).critic
     _, scores = parts.lines_of.sample_lines(parts.sampler.nets, 400, torch.Generator().manual_seed(5))
     assert 0.35 < float((scores >= limit).float().mean()) < 0.65
-    assert settled(parts, THESIS) == THESIS == Filters(critic=0.55)
+    assert settled(parts, THESIS) == THESIS == Filters(level=0.5, critic=0.55)
+
+
+def test_drawn_maps_have_as_many_lines_as_real_ones(parts: Parts) -> None:
+    real = float(np.mean(parts.prepared.arrays["lines"][parts.prepared.of_split("train")]))
+    level = settled(parts, Filters()).level
+    drawn, _ = parts.lines_of.sample_lines(parts.sampler.nets, 400, torch.Generator().manual_seed(5))
+    assert level is not None and float((drawn > level).float().mean()) == pytest.approx(real, rel=0.2)
 
 
 def test_the_outline_of_a_ring_encloses_its_disc() -> None:
