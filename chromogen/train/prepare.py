@@ -99,7 +99,7 @@ def _add(writer: PreparedWriter, cases: CaseSet, number: int, drawing: Drawing) 
 def _tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W) or (H, W, 3) as (1, C, H, W)."""
     planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None]
+    return torch.from_numpy(np.array(planes, dtype=np.float32, order="C"))[None]  # a copy: an open picture is read-only
 
 
 def _lesion(case: Case, classes: int) -> torch.Tensor | None:
