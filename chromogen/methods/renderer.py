@@ -19,6 +19,7 @@ Ours (not in the variant "thesis")
 - Classes by cross-entropy, learned from real images alone; the modality turns gains and shifts ("film").
 - The reader's own loss; weights of the author's code, with its agreement term; a label moves until it lies in the organ.
 - Drawn line maps are rounded to 0 and 1, as those of cases are.
+- `weight_rehearsal` (0 but in recipes) keeps equation 18 beside the others to the end.
 """
 
 from collections.abc import Iterator
@@ -85,6 +86,7 @@ class Renderer:
     weight_agreement: float = 5.0  # multiplied as the registration loss is
     weight_pretrain: float = 5.0
     weight_pretrain_outside: float = 5.0
+    weight_rehearsal: float = 0.0  # of equation (18), on the batch's own lines and labels, after pre-training
     optimizer: Optimizer = Optimizer(lr=5e-4)
     critic_optimizer: Optimizer = Optimizer(lr=2.5e-4)
     schedule: Schedule = Schedule(decay_start=0.5)
@@ -158,6 +160,11 @@ class Renderer:
             losses["lesion"] = self.weight_lesion * self._lesion(nets, drawn, wanted)  # (15)
         if self._registers:
             losses |= self._registration_losses(nets, drawn, self._trust(progress, recognised))
+        if self.weight_rehearsal:
+            # the critic alone teaches a short training to forget what it drew before
+            own = self._drawn(nets, batch["lines"], batch["organ"], self._planes_of(batch), chance)
+            again = self._pretraining_losses(own, images, batch["organ"])
+            losses |= {f"rehearsal_{name}": self.weight_rehearsal * loss for name, loss in again.items()}
         yield {"renderer": losses}  # (17)
 
     def _lines_and_organ(self, nets: nn.ModuleDict, batch: CaseBatch) -> tuple[Plane, Plane]:

@@ -121,6 +121,17 @@ def test_labels_outside_the_organ_are_drawn_only_without_the_filter() -> None:
         assert bool(drawn[-1][:, 1].any()) is not mask_filter
 
 
+def test_rehearsal_is_equation_18_beside_all_else() -> None:
+    fields = {"noise_low": 0.55, "noise_high": 0.55, "weight_pretrain": 2.0, "weight_pretrain_outside": 0.3}
+    batch = cases()
+    pretrained = numbers(updates(small("renderer", pretrain_until=1.0, **fields), by_hand(), batch)[0]["renderer"])
+    with_it = numbers(updates(small("renderer", weight_rehearsal=0.5, **fields), by_hand(), batch)[1]["renderer"])
+    without = numbers(updates(small("renderer", **fields), by_hand(), batch)[1]["renderer"])
+    assert with_it.keys() - without.keys() == {"rehearsal_squared", "rehearsal_outside"}
+    for name, value in pretrained.items():
+        assert value > 0 and with_it[f"rehearsal_{name}"] == pytest.approx(0.5 * value, rel=1e-5)
+
+
 def test_equation_18_in_numpy_and_nothing_else_while_it_lasts() -> None:
     method = small(
         "renderer", noise_low=0.55, noise_high=0.55, pretrain_until=0.5, weight_pretrain=2.0, weight_pretrain_outside=0.3
