@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 from chromogen import cli, methods
+from chromogen.cli.lists import WHAT
 
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "methods.md"
@@ -30,12 +31,16 @@ def with_table(text: str) -> str:
 
 
 def page() -> str:
-    """Every method's own words: what it is, where it deviates from its source, which numbers are ours."""
+    """Every method's own words, by task: what it is, where it deviates from its source, which numbers are ours."""
     parts = ["# Methods", "The heads of the files in `chromogen/methods/`, written here by `scripts/methods_table.py`."]
-    for name in methods.available("staining"):
-        practice = methods.practice_of(name)
-        told = (importlib.import_module(f"chromogen.methods.{name}").__doc__ or "").strip()
-        parts += [f"## {name}", f"```text\n{told}\n```", f"Trained on BCI with `{practice}`."]
+    for task, what in WHAT.items():
+        parts.append(f"## {task.capitalize()}: {what}")
+        trained = "Trained on BCI" if task == "staining" else "Trained"
+        for name in methods.available(task):
+            practice = methods.practice_of(name)
+            told = (importlib.import_module(f"chromogen.methods.{name}").__doc__ or "").strip()
+            parts += [f"### {name}", f"```text\n{told}\n```"]
+            parts.append(f"{trained} with `{practice}`." if methods.load(name).players() else "Not trained.")
     return "\n\n".join(parts) + "\n"
 
 

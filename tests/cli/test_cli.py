@@ -125,6 +125,29 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert "pyramid_pix2pix" in told and "pix2pix" in told
 
 
+def test_methods_of_every_task_are_listed_under_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["methods"]) == cli.FINE
+    groups = capsys.readouterr().out.strip().split("\n\n")
+    assert [group.split(":")[0] for group in groups] == ["staining", "synthesis", "reading"]
+    for group in groups:
+        task = group.split(":")[0]
+        blocks = [block.splitlines() for block in group.split("\n  ") if not block.startswith((" ", task))]
+        assert [block[0].split()[0] for block in blocks] == methods.available(task)  # type: ignore[arg-type]
+    assert "  detector (2020): Synthesis of Multimodal" in groups[2] and "    learns from: lesion boxes\n" in groups[2]
+    assert "    variants: segmenter:thesis" in groups[2]
+
+
+def test_methods_of_one_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["methods", "--task", "reading"]) == cli.FINE
+    told = capsys.readouterr().out
+    assert told.startswith("reading: ") and "staining" not in told and "renderer" not in told
+    assert cli.main(["methods", "--task", "reading", "--markdown"]) == cli.FINE
+    table = capsys.readouterr().out
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows] == [f"| `{name}`" for name in methods.available("reading")]
+    assert rows[0][2:] == ["2020", "image classes", "`thesis` |"]
+
+
 def test_three_lines_of_python(model: str) -> None:
     import chromogen
 

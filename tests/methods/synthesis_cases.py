@@ -13,8 +13,8 @@ from chromogen.nets.line_codec import LineDecoder
 from chromogen.nets.modality_unet import ModalityUNet
 from chromogen.tensors import CaseBatch
 
-GENERATIVE = ("organ_reader", "structure_sampler", "modality_translator", "renderer")
-VARIANTS = [f"{name}{v}" for name in GENERATIVE for v in ["", *(f":{v}" for v in methods.variants(name))]]
+PRESETS = [*methods.available("synthesis"), *methods.available("reading")]
+EVERY = [f"{name}{v}" for name in PRESETS for v in ["", *(f":{v}" for v in methods.variants(name))]]
 SIZE = 32
 
 
@@ -39,7 +39,7 @@ def cases(seed: int = 0, count: int = 2, modalities: int = 2, size: int = SIZE, 
 def small(name: str, **fields: Any) -> Any:
     """A method with widths of 4, at 32 px, for two modalities where it knows several."""
     method = methods.narrowed(methods.load(name), 1000, crop_px=64)
-    known = {"size_px": SIZE, "latents": 64, "modalities": 1 if name.endswith("single") else 2} | fields
+    known = {"size_px": SIZE, "latents": 64, "channels": 1, "modalities": 1 if name.endswith("single") else 2} | fields
     present = {field.name for field in dataclasses.fields(method)}
     return dataclasses.replace(method, **{key: value for key, value in known.items() if key in present})
 
@@ -90,3 +90,7 @@ def numbers(losses: dict[str, Tensor]) -> dict[str, float]:
 def terms(method: Any, nets: nn.ModuleDict, batch: CaseBatch, progress: float = 0.9) -> set[str]:
     found = updates(method, nets, batch, progress)
     return {f"{player}/{term}" for update in found for player in update for term in update[player]}
+
+
+# Some variants are the preset in a smaller size: made small they are one method, and are tested once.
+DISTINCT = [*{small(name): name for name in reversed(EVERY)}.values()][::-1]

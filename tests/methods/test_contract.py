@@ -14,8 +14,8 @@ from chromogen.config import from_fields, to_fields
 from chromogen.method import Method
 from chromogen.tensors import Batch
 from chromogen.train.step import make_optimizers, train_step
+from tests.methods import golden
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"blocks": 1, "depth": 5, "patches": 16, "features": 16, "reduction": 2}  # beside widths of 4
 EVERY = [
     f"{name}{variant}"
@@ -112,18 +112,7 @@ def test_fields_survive_json(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_losses_of_twenty_steps_are_the_golden_ones(name: str) -> None:
-    """Numbers change only on purpose: delete the file and run this test twice to write new ones.
-
-    Rounding differs between processors, and adversaries amplify it: after a few steps only the course is compared.
-    """
-    file = GOLDEN / f"{name.replace(':', '-')}.json"
-    found = twenty_losses(name)
-    if not file.exists():
-        file.write_text(json.dumps(found) + "\n")
-        pytest.fail(f"no golden losses for {name}: they were written to {file.name}; look at them and commit them")
-    golden = json.loads(file.read_text())
-    assert found[:4] == pytest.approx(golden[:4], rel=2e-3)
-    assert len(found) == len(golden) and found == pytest.approx(golden, rel=0.15)
+    golden.agrees(name, twenty_losses(name))
 
 
 def test_a_label_cannot_change_a_translation() -> None:

@@ -1,7 +1,6 @@
-"""The methods that make whole cases out of noise."""
+"""The methods that make whole cases out of noise; what holds for every method of synthesis is in test_synthesis_contract."""
 
 import dataclasses
-import json
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from torch import nn
 
 from chromogen import methods
-from chromogen.config import from_fields, to_fields
 from chromogen.method import Optimizer, Sampler
 from chromogen.methods.acgan import ACGAN
 from chromogen.methods.dcgan import DCGAN
@@ -19,7 +17,7 @@ from chromogen.methods.wgan_gp import WGANGP
 from chromogen.tensors import CaseBatch
 from chromogen.train.step import make_optimizers, train_step
 
-NAMES = ("dcgan", "acgan", "wgan_gp", "pggan", "skrgan")
+NAMES = [name for name in methods.available("synthesis") if isinstance(methods.load(name), Sampler)]
 EVERY = [f"{name}{variant}" for name in NAMES for variant in ["", *(f":{v}" for v in methods.variants(name))]]
 
 
@@ -49,23 +47,6 @@ def trained(method: Any, steps: int = 1) -> nn.ModuleDict:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_network_has_one_owner_and_gradients_arrive_in_the_course_of_a_run(name: str) -> None:
-    torch.manual_seed(0)
-    method = small(name)
-    assert isinstance(method, Sampler) and methods.source_of(name).task == "synthesis"
-    nets = method.networks().train()
-    owned = [network for player in method.players().values() for network in player.networks]
-    assert sorted(owned) == sorted(nets) and set(method.released) <= set(nets)
-    optimizers = make_optimizers(method.players(), nets)
-    before = {key: value.clone() for key, value in nets.named_parameters()}
-    for number in range(8):
-        terms = train_step(method, nets, optimizers, [cases(seed=number)], number / 8)
-        assert terms and all(bool(torch.isfinite(value)) for value in terms.values())
-    still = [key for key, value in nets.named_parameters() if torch.equal(value, before[key])]
-    assert not still, f"never updated: {still}"
-
-
-@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_have_their_shape_and_range_and_depend_on_the_generator_alone(name: str, channels: int) -> None:
     torch.manual_seed(1)
@@ -82,7 +63,7 @@ def test_samples_have_their_shape_and_range_and_depend_on_the_generator_alone(na
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [32, 64, 128, 256])
+@pytest.mark.parametrize("size", [32, 128, 256])
 def test_every_size_can_be_built_stepped_and_sampled(name: str, size: int) -> None:
     torch.manual_seed(0)
     method = small(name, size)
@@ -91,19 +72,6 @@ def test_every_size_can_be_built_stepped_and_sampled(name: str, size: int) -> No
     terms = train_step(method, nets, optimizers, [cases(2, size)], 0.95)
     assert all(bool(torch.isfinite(value)) for value in terms.values())
     assert method.sample(nets.eval(), 1, torch.Generator().manual_seed(0)).shape == (1, 2, 1, size, size)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_step_in_bfloat16_is_finite_and_close_to_one_in_float32(name: str) -> None:
-    found = []
-    for bf16 in (False, True):
-        torch.manual_seed(0)
-        method = small(name)
-        nets = method.networks().train()
-        terms = train_step(method, nets, make_optimizers(method.players(), nets), [cases()], 0.9, bf16=bf16)
-        assert all(bool(torch.isfinite(p).all()) and p.dtype == torch.float32 for p in nets.parameters())
-        found.append({key: float(value) for key, value in terms.items()})
-    assert found[1] == pytest.approx(found[0], rel=0.1, abs=0.05)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,10 +86,8 @@ def test_held_out_cases_are_measured_and_shown_the_same_way_every_time(name: str
     assert float(picture.min()) >= 0 and float(picture.max()) <= 1
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_fields_survive_json_and_weights_a_file(name: str) -> None:
-    method = methods.load(name)
-    assert from_fields(type(method), json.loads(json.dumps(to_fields(method)))) == method
+@pytest.mark.parametrize("name", NAMES)
+def test_loaded_weights_make_the_same_cases(name: str) -> None:
     nets, other = trained(small(name)), small(name).networks()
     other.load_state_dict(nets.state_dict())
     draws = [small(name).sample(each.eval(), 2, torch.Generator().manual_seed(0)) for each in (nets, other)]
