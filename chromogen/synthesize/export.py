@@ -156,12 +156,16 @@ FORMATS: dict[str, type[Exporter]] = {"png": Png, "nnunet": NnUnet, "classes": C
 
 
 def exporter_named(name: str, folder: Path, about: About) -> Exporter:
-    """The exporter of a layout; ValueError with the nearest name, or when the label does not fit it."""
+    """The exporter of a layout; ValueError with the nearest name, when the label does not fit it, or when the name of a
+    modality or class, which somebody chose for their data, would lead a file elsewhere."""
     if name not in FORMATS:
         raise ValueError(f"no export layout {name!r}; {nearest(name, FORMATS)}")
     wants = {"nnunet": ("mask",), "classes": ("category",), "coco": ("mask", "boxes")}.get(name, (about.label,))
     if about.label not in wants:
         raise ValueError(f"the layout {name!r} holds {' or '.join(wants)}, and this model's label is {about.label!r}; take png")
+    for word in (*about.modalities, *about.classes):
+        if not word.strip(". ") or any(letter in '/\\:*?"<>|' or ord(letter) < 32 for letter in word):
+            raise ValueError(f"{word!r} names a modality or class and cannot be part of a file's name; rename it in the data")
     return FORMATS[name](folder, about)
 
 

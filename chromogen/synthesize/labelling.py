@@ -51,6 +51,8 @@ class Labels:
         if self.kind == "category":
             known = np.asarray(prepared.arrays["category"])[numbers]
             self.shares = np.bincount(known[known >= 0], minlength=self.classes).astype(float)
+            if not self.shares.any():
+                raise ValueError("no training case has a known class, so that none can be drawn; name the classes in the data")
         if not self.drawn and (self.kind == "boxes" or (self.kind == "mask" and labelling.lesions == "real")):
             for number in numbers[prepared.has_label(numbers)]:
                 found = np.asarray(prepared.arrays[self.kind][number])

@@ -23,6 +23,7 @@ from chromogen.synthesize import export
 from chromogen.synthesize import folder as module
 from chromogen.synthesize.audit import Audit, Gate
 from chromogen.synthesize.drawing import THESIS, Filters, draw_lines, outline_difference, settled
+from chromogen.synthesize.export import About, exporter_named
 from chromogen.synthesize.folder import Synthesis, synthesize
 from chromogen.synthesize.labelling import Labelling, Labels
 from chromogen.synthesize.made import MadeCase
@@ -309,3 +310,13 @@ def test_a_chain_without_its_renderer_says_which_stage_is_missing(chain: Path, t
     (tmp_path / "run" / "chain.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="no trained stage with renderer; train it first"):
         load_parts(tmp_path / "run", CPU)
+
+
+@pytest.mark.parametrize("word", ["../../x", "T1/w", "..", " ", "a\\b", "C:x", "new\nline"])
+@pytest.mark.parametrize("layout", ["png", "classes"])
+def test_names_of_somebodys_data_lead_nowhere_else(word: str, layout: str, tmp_path: Path) -> None:
+    label = "category" if layout == "classes" else "none"
+    for about in (About((word,), ("a", "b"), label, ""), About(("T1",), ("a", word), label, "")):
+        with pytest.raises(ValueError, match="cannot be part of a file's name"):
+            exporter_named(layout, tmp_path, about)
+    assert exporter_named(layout, tmp_path, About(("T1 post", "FLAIR-2"), ("gesund", "悪性"), label, ""))
