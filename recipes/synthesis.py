@@ -24,9 +24,9 @@ QUICK = replace(renderer.METHOD.optimizer, lr=2e-3)
 QUICK_CRITIC = replace(renderer.METHOD.critic_optimizer, lr=1e-3)
 
 
-def loop(steps: int, seed: int = 0, batch_size: int = BATCH, ema: float = 0.0) -> Loop:
+def loop(steps: int, seed: int = 0, batch_size: int = BATCH, ema: float = 0.0, select: str = "score") -> Loop:
     return Loop(
-        steps=steps, batch_size=batch_size, seed=seed, ema=ema, select="score", validation_images=32,
+        steps=steps, batch_size=batch_size, seed=seed, ema=ema, select=select, validation_images=32,
         log_every=20, save_every=200, validate_every=max(50, steps // 4),
     )  # fmt: skip
 
@@ -40,8 +40,9 @@ def stages(
     `steps` is the renderer's budget; the others have shares of it, or what `structure_steps` says. "check" is a reader of its
     own seed that guides nobody: it alone may say how well made labels can be read. Translations are asked for on a ring through
     the modalities, another at every step, not for all pairs at once: a third of the work where there are four. The renderer
-    rehearses its pre-training to the end: in a few hundred steps a critic alone teaches it to forget the anatomy. The learning
-    rates of both suit such short trainings; take a quarter for 20,000 steps.
+    rehearses its pre-training to the end, at a weight that holds its own beside the critic: without, a few hundred steps teach
+    it to draw one picture for all lines. Its last weights are kept: how well a reader finds labels says nothing of anatomy. The
+    learning rates of both suit such short trainings; take a quarter for 20,000 steps.
     """
     read = {"modalities": modalities, "channels": channels, "width": width}
     readers = {
@@ -72,10 +73,10 @@ def stages(
         lent = (*lent, "translator")
     drawer = renderer.Renderer(
         modalities=modalities, channels=channels, label=label, classes=max(2, classes), width=width, critic_width=width,  # type: ignore[arg-type]
-        lines_from=lines_from, pretrain_until=0.3, weight_rehearsal=1, pairs="ring", weight_agreement=0,
+        lines_from=lines_from, pretrain_until=0.3, weight_rehearsal=20, weight_gan=1, pairs="ring", weight_agreement=0,
         optimizer=QUICK, critic_optimizer=QUICK_CRITIC,
     )  # fmt: skip
-    found["renderer"] = Stage(drawer, loop(steps, batch_size=8, ema=0.99), lent=("organ", "structure", *lent))
+    found["renderer"] = Stage(drawer, loop(steps, batch_size=8, ema=0.99, select="last"), lent=("organ", "structure", *lent))
     return found
 
 
