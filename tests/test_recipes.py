@@ -1,6 +1,7 @@
 """Every recipe is a run that starts, and every method has a recipe for BCI."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from chromogen import methods
 from chromogen.data.pairs import FolderData
 from chromogen.data.phantom import Phantom
 from chromogen.data.phantom_folder import write_phantoms
+from chromogen.train.chain import Chain
 from chromogen.train.loop import train
 from chromogen.train.recipe import load_recipe
 from tests.methods.test_contract import SMALL
@@ -40,3 +42,29 @@ def test_two_steps_of_the_bci_recipe_on_tiny_pairs(name: str, pairs: Path, tmp_p
     loop = dataclasses.replace(run.loop, steps=2, batch_size=2, workers=0, save_every=2, validate_every=2)
     outcome = train(dataclasses.replace(run, method=method, data=data, loop=loop), tmp_path / "run", device="cpu", quiet=True)
     assert outcome.step == 2 and (tmp_path / "run" / "last.safetensors").is_file()
+
+
+SYNTHESIS = Path(__file__).parents[1] / "recipes" / "synthesis.py"
+CHAINS = re.findall(r"^def (\w+)\(\) -> Chain:", SYNTHESIS.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_every_chain_starts_with_what_its_methods_need(name: str) -> None:
+    """Each network that a stage asks for is lent by an earlier one, and nobody is judged by the reader that taught it."""
+    chain = load_recipe(f"{SYNTHESIS}:{name}")
+    assert isinstance(chain, Chain) and "renderer" in chain.stages
+    for stage in chain.stages.values():
+        lent = {network for other in stage.lent for network in chain.stages[other].method.released}
+        assert set(getattr(stage.method, "needs", ())) <= lent
+        assert "check" not in stage.lent
+    assert (name == "finding_lungs") == ("check" not in chain.stages)
+
+
+def test_the_chain_of_the_thesis_has_its_settings() -> None:
+    chain = load_recipe(f"{SYNTHESIS}:thesis")
+    assert isinstance(chain, Chain) and chain.cases.size_px == 240
+    for stage in chain.stages.values():
+        published = methods.load(f"{methods.name_of(stage.method)}:thesis")
+        shape = {"modalities": 4, "classes": 5, "pretrain_until": getattr(stage.method, "pretrain_until", 0.0)}
+        known = {field.name for field in dataclasses.fields(published)}
+        assert stage.method == dataclasses.replace(published, **{k: v for k, v in shape.items() if k in known})
