@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from scipy import ndimage
 
-from chromogen.evaluate.her2.membrane import STEP_UM, Middles, PerSector, Rays, own_share, territories
+from chromogen.evaluate.her2.membrane import STEP_UM, Middles, PerSector, Rays, darker_half, own_share, territories
 from chromogen.evaluate.her2.nuclei import Densities, Density, find_nuclei, ihc_densities
 from chromogen.tensors import Uint8Image
 
@@ -133,7 +133,7 @@ def _grain(middles: Middles, line: PerSector, dab: Density, mpp: float) -> float
         return 0.0
     own = own_share(rays.line(rays.ridge()), rays.neighbour, rays.seen)[quiet]
     own = ndimage.median_filter(own, (1, 3), mode="wrap")
-    return float(np.median(np.sort(own, axis=1)[:, own.shape[1] // 2 :].mean(axis=1)))
+    return float(np.median(darker_half(own)))
 
 
 def _histogram(dab: Float32[np.ndarray, " pixels"]) -> Int64[np.ndarray, " bins"]:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from chromogen.evaluate.her2.cells import BIN, Cells
+from chromogen.evaluate.her2.membrane import darker_half
 
 PATTERNS = ("0", "1+", "2+", "3+")
 CELL_CLASSES = ("Negative", "1+", "2+", "3+")  # what QuPath calls them
@@ -32,17 +33,15 @@ class Thresholds:
     about twice that. Raises ValueError where they do not rise or leave their range.
     """
 
-    weak_od: float = 0.035  # less on the darker half of the ring is no staining
-    grain_times: float = 1.5  # so many times the picture's own grain is no staining either, where that is more
-    moderate_od: float = 0.14  # faint below; both ends of "weak to moderate" are above
-    intense_od: float = 0.42
+    weak_od: float = 0.025  # less on the darker half of the ring (`darker_half`) is no staining
+    grain_times: float = 1.4  # so many times the picture's own grain is no staining either, where that is more
+    moderate_od: float = 0.1  # faint below; both ends of "weak to moderate" are above
+    intense_od: float = 0.36
     complete_od: float = 0.04  # a direction counts as stained from here on
     complete_share: float = 0.6  # of the directions, for a complete membrane; gaps of the measurement are allowed for
-    cytoplasm_share: float = 0.3  # of the cytoplasm's brown above `clear_od` that is not believed to be membrane
+    cytoplasm_share: float = 0.1  # of the cytoplasm's brown above `clear_od` that is not believed to be membrane
     clear_od: float = 0.05
-    neighbour_share: float = (
-        0.1  # of what the lines around hold of the neighbours that blur and section may have lent to the cell
-    )
+    neighbour_share: float = 0.4  # of what the lines around hold of the neighbours above `clear_od`: blur and section lend it
     rule_percent: float = 10.0  # the guideline's
     least_percent: float = 2.0  # so few intense cells are taken for errors, where any would make 2+
     pixel_od: tuple[float, float, float] = (0.2, 0.4, 0.6)  # of the pixel H-score only
@@ -65,8 +64,8 @@ class Thresholds:
 class Rings:
     """What the classes of cells are made from, one value a cell.
 
-    darker: mean own density of the darker half of the ring that is in view. complete: share of it that counts as stained.
-    neighbours: mean density of what the lines around hold and is not the cell's own.
+    darker: mean own density of the darker half of the ring that is in view (`darker_half`). complete: share of the ring that
+    counts as stained. neighbours: mean density of what the lines around hold and is not the cell's own.
     """
 
     darker: Float[np.ndarray, " cells"]
@@ -79,20 +78,16 @@ def rings(cells: Cells, complete_od: float) -> Rings:
     """Summarise the directions of each cell's ring; directions outside the image do not count."""
     inside = np.isfinite(cells.own)
     seen = np.maximum(inside.sum(axis=1), 1)
-    half = (seen + 1) // 2
-    falling = -np.sort(-np.where(inside, cells.own, -1.0), axis=1)
-    counted = np.arange(cells.own.shape[1]) < half[:, None]
-    darker = np.where(counted, falling, 0).sum(axis=1) / half
     complete = (np.where(inside, cells.own, -1.0) > complete_od).sum(axis=1) / seen
     neighbours = np.where(inside, cells.line - cells.own, 0).sum(axis=1) / seen
-    return Rings(darker, complete, cells.cytoplasm.astype(np.float64), neighbours)
+    return Rings(darker_half(cells.own), complete, cells.cytoplasm.astype(np.float64), neighbours)
 
 
 def cell_classes(ring: Rings, grain: float, thresholds: Thresholds) -> Int8[np.ndarray, " cells"]:
     """0 Negative, 1 faint or incomplete, 2 weak to moderate and complete, 3 intense and complete; `grain` of the View."""
     weak = min(max(thresholds.weak_od, thresholds.grain_times * grain), thresholds.moderate_od)
     veil = thresholds.cytoplasm_share * np.maximum(ring.cytoplasm - thresholds.clear_od, 0)
-    veil = veil + thresholds.neighbour_share * np.maximum(ring.neighbours, 0)
+    veil = veil + thresholds.neighbour_share * np.maximum(ring.neighbours - thresholds.clear_od, 0)
     complete = ring.complete >= thresholds.complete_share
     return np.select(
         [

@@ -5,8 +5,8 @@ the line's density over both is measured once a direction, and shares are found 
 picture allows. An unstained cell among dark ones keeps little of their lines, while the outline of a nest is its cells' alone.
 
 The sharing is the expectation-maximisation of emission tomography (Shepp & Vardi, IEEE Trans. Med. Imaging 1:113, 1982) with
-two sources a line: share = own^p / (own^p + other's^p), own = mean of the shares around the cell. With p a little above 1 a
-cell with next to nothing ends with nothing.
+two sources a line: share = own / (own + other's), own = mean of the shares around the cell. Both are credited with a little
+more than was found, or cells at the limit of what can be seen would lose all to a slightly darker neighbour.
 """
 
 import numpy as np
@@ -27,8 +27,8 @@ BEFORE_UM, BEYOND_UM = 1.75, 1.25  # the line is looked for from so far before t
 HALF_LINE_UM = 1.25
 FLANK_UM = (1.0, 2.5)  # the ground beside a line is the palest there
 LINE_WIDTH_UM = 1.13  # line integral over this is the density of a line of that width: two membranes in a 20x scan
-SHARPEN = 1.25  # p
-ROUNDS = 30
+CREDIT_OD = 0.02  # that each of two cells has in hand when a line is divided
+ROUNDS = 20
 
 Middles = Float64[np.ndarray, "cells 2"]
 PerSector = Float32[np.ndarray, "cells sectors"]
@@ -115,13 +115,26 @@ def own_share(
 ) -> PerSector:
     """The part of each line that is the cell's own; neighbours are numbered from 1, 0 is nobody."""
     weight = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
-    even = np.concatenate([[0.0], (line * weight).sum(axis=1) / 2 + 1e-4])
+    even = np.concatenate([[0.0], (line * weight).sum(axis=1) / 2])
     own = line
     for _ in range(ROUNDS):
-        mine, other = even[1:, None] ** SHARPEN, even[neighbour] ** SHARPEN
-        own = line * mine / (mine + other + 1e-9)
-        even[1:] = (own * weight).sum(axis=1) + 1e-5
+        mine, other = even[1:, None] + CREDIT_OD, np.where(neighbour > 0, even[neighbour] + CREDIT_OD, 0)
+        own = line * mine / (mine + other)
+        even[1:] = (own * weight).sum(axis=1)
     return own.astype(np.float32)
+
+
+def darker_half(own: PerSector) -> Float64[np.ndarray, " cells"]:
+    """Mean of the darker half of each ring without its darkest eighth, where the picture's noise and the darkest neighbour are.
+
+    Directions outside the image are NaN and do not count; a ring of those alone is 0.
+    """
+    inside = np.isfinite(own)
+    seen = np.maximum(inside.sum(axis=1), 1)[:, None]
+    falling = -np.sort(-np.where(inside, own, -1.0), axis=1)
+    rank = np.arange(own.shape[1])
+    counted = (rank >= seen // 8) & (rank < seen // 8 + (seen + 1) // 2) & (falling > -1)
+    return np.where(counted, falling, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
 
 
 def _steps(um: float) -> int:

@@ -6,6 +6,7 @@ where votes meet (the radial symmetry of Loy & Zelinsky, IEEE Trans. Pattern Ana
 colour has no slopes and blur has weak ones, so neither makes nuclei. Lengths are um, densities decadic.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +26,23 @@ class Search:
     """What counts as a nucleus. The slopes are density per um, votes are slopes summed over a nucleus' outline."""
 
     smooth_um: float = 0.6  # deviation, against noise
-    radii_um: tuple[float, ...] = (1.75, 2.25, 2.75, 3.25, 3.75, 4.25)
+    radii_um: tuple[float, ...] = (1.25, 1.75, 2.25, 2.75, 3.25, 3.75)  # from half the breadth of a spindle nucleus
     least_slope: float = 0.012
     most_slope: float = 0.1  # a steeper slope votes no louder, or membranes would drown the nuclei
-    gather_um: float = 1.0  # deviation of the smoothing of votes
-    apart_um: float = 2.5
+    gather_um: float = 0.8  # deviation of the smoothing of votes
+    apart_um: float = 2.0
     least_votes: float = 0.09  # votes: slope times um of radius
-    least_density: float = 0.05  # mean of R, G and B around the middle: a hole onto the glass is no nucleus
+    least_haematoxylin: float = 0.03  # around the middle, or
+    least_density: float = 0.08  # mean of R, G and B there: a hole in dark brown is a nucleus, a hole onto the glass is none
     brown_share: float = 0.3  # how much DAB counts against haematoxylin
     brown_most: float = 0.5  # more DAB than this says no more
 
 
 SEARCH = Search()
+# beside eosin collagen is as blue and as fine as spindle nuclei, which DAB slides leave pale: larger radii, more smoothing
+SEARCH_EOSIN = Search(
+    radii_um=(1.75, 2.25, 2.75, 3.25, 3.75, 4.25), gather_um=1.0, apart_um=2.5, least_haematoxylin=math.inf, least_density=0.05
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +83,27 @@ def check_mpp(mpp: float) -> None:
         raise ValueError(f"mpp is {mpp:g} um per pixel; it must be from {allowed} (0.25 is a 40x scan, 0.5 a 20x scan)")
 
 
-def find_nuclei(found: Densities, mpp: float, search: Search = SEARCH, brown: bool = True) -> Float64[np.ndarray, "nuclei 2"]:
+def find_nuclei(
+    found: Densities, mpp: float, search: Search | None = None, brown: bool = True
+) -> Float64[np.ndarray, "nuclei 2"]:
     """Middles (y, x) in pixels of the nuclei, the most certain first. `brown`: the second stain is DAB and counts against.
 
+    Without `search` it is SEARCH for brown slides, SEARCH_EOSIN for others.
     Raises ValueError for an `mpp` (um per pixel) outside 0.1-2.
     """
     check_mpp(mpp)
+    search = search or (SEARCH if brown else SEARCH_EOSIN)
     evidence = np.clip(found.haematoxylin, -0.2, 0.8)
     if brown:
         evidence = evidence - search.brown_share * np.clip(found.other, 0, search.brown_most)
     votes = _votes(ndimage.gaussian_filter(evidence, search.smooth_um / mpp, truncate=3), mpp, search)
     apart_px = max(1, round(search.apart_um / mpp))
     middles = peak_local_max(votes, min_distance=apart_px, threshold_abs=search.least_votes, exclude_border=False)
-    around = ndimage.gaussian_filter(found.total, 1.0 / mpp, truncate=3)
-    return middles[around[middles[:, 0], middles[:, 1]] > search.least_density].astype(np.float64)
+    blue, all_stain = (
+        ndimage.gaussian_filter(part, 1.0 / mpp, truncate=3)[middles[:, 0], middles[:, 1]]
+        for part in (found.haematoxylin, found.total)
+    )
+    return middles[(blue > search.least_haematoxylin) | (all_stain > search.least_density)].astype(np.float64)
 
 
 def _votes(evidence: Density, mpp: float, search: Search) -> Float[np.ndarray, "height width"]:

@@ -36,7 +36,7 @@ LEAST_DETAIL, SOFT_DETAIL = 0.32, 0.5  # sharp scans have 0.6-1.2; a blur of 2 u
 MOST_PINK, MOST_FOREIGN = 0.1, 0.3
 FINE_MPP, COARSE_MPP = 0.2, 0.6  # where the cut-offs were tested
 SURE = 0.8
-NEAR_POINTS = 3.0  # percentage points; percent positive is off by 4 to 5 on average on phantoms (docs/her2.md)
+NEAR_POINTS = 3.0  # percentage points; percent positive is off by 2 to 3 on average on phantoms (docs/her2.md)
 REDRAWS, OD_SPREAD, OD_LEVELS = 20, 0.15, 21
 
 PROBABILITIES = (

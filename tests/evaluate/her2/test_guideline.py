@@ -85,16 +85,17 @@ def test_other_percentages_are_refused(percent: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     ("darker", "complete", "cytoplasm", "expected"),
     [
-        (0.034, 1.0, 0.0, 0),
-        (0.035, 0.2, 0.0, 1),
-        (0.139, 1.0, 0.0, 1),
-        (0.14, 0.6, 0.0, 2),
-        (0.14, 0.59, 0.0, 1),  # moderate but incomplete
-        (0.42, 0.6, 0.0, 3),
+        (0.024, 1.0, 0.0, 0),
+        (0.025, 0.2, 0.0, 1),
+        (0.099, 1.0, 0.0, 1),
+        (0.10, 0.6, 0.0, 2),
+        (0.10, 0.59, 0.0, 1),  # moderate but incomplete
+        (0.359, 0.6, 0.0, 2),
+        (0.36, 0.6, 0.0, 3),
         (0.9, 0.59, 0.0, 1),
-        (0.09, 0.2, 0.25, 0),  # 0.3 * (0.25 - 0.05) = 0.06 of brown cytoplasm is not believed
-        (0.10, 0.2, 0.25, 1),
-        (0.42, 1.0, 0.9, 3),
+        (0.044, 0.2, 0.25, 0),  # 0.1 * (0.25 - 0.05) = 0.02 of brown cytoplasm is not believed
+        (0.046, 0.2, 0.25, 1),
+        (0.36, 1.0, 0.9, 3),
     ],
 )
 def test_classes_of_cells(darker: float, complete: float, cytoplasm: float, expected: int) -> None:
@@ -103,15 +104,16 @@ def test_classes_of_cells(darker: float, complete: float, cytoplasm: float, expe
 
 
 def test_grain_raises_the_weak_cut_off_but_never_past_moderate() -> None:
-    ring = Rings(np.array([0.05, 0.07, 0.2]), np.ones(3), np.zeros(3), np.zeros(3))
+    ring = Rings(np.array([0.05, 0.07, 0.2]), np.ones(3), np.zeros(3), np.zeros(3))  # 1.4 * 0.04 = 0.056
     assert cell_classes(ring, 0.01, Thresholds()).tolist() == [1, 1, 2]
     assert cell_classes(ring, 0.04, Thresholds()).tolist() == [0, 1, 2]
     assert cell_classes(ring, 5.0, Thresholds()).tolist() == [0, 0, 2]
 
 
-def test_dark_neighbours_lend_a_tenth() -> None:
-    ring = Rings(np.full(2, 0.1), np.zeros(2), np.zeros(2), np.array([0.6, 0.7]))
-    assert cell_classes(ring, 0.0, Thresholds()).tolist() == [1, 0]  # 0.1 - 0.06 and 0.1 - 0.07, beside 0.035
+def test_dark_neighbours_lend_and_pale_ones_do_not() -> None:
+    """0.1 - 0.4 * 0.15 = 0.04 and 0.1 - 0.4 * 0.25 = 0 beside 0.025; a neighbour of at most 0.05 takes nothing off 0.026."""
+    ring = Rings(np.array([0.1, 0.1, 0.026, 0.026]), np.zeros(4), np.zeros(4), np.array([0.2, 0.3, 0.05, 0.06]))
+    assert cell_classes(ring, 0.0, Thresholds()).tolist() == [1, 0, 1, 0]
 
 
 def test_h_score_by_hand() -> None:
@@ -132,7 +134,7 @@ def test_pixel_percentages_by_hand() -> None:
 def test_thresholds_survive_json_and_must_rise() -> None:
     moved = replace(Thresholds(), weak_od=0.05, pixel_od=(0.1, 0.3, 0.5))
     assert from_fields(Thresholds, to_fields(moved)) == moved
-    with pytest.raises(ValueError, match="weak_od, moderate_od, intense_od must rise from above 0, got 0.2, 0.14, 0.42"):
+    with pytest.raises(ValueError, match="weak_od, moderate_od, intense_od must rise from above 0, got 0.2, 0.1, 0.36"):
         Thresholds(weak_od=0.2)
     with pytest.raises(ValueError, match="complete_share is 60; it must be from 0 to 1"):
         Thresholds(complete_share=60)

@@ -5,8 +5,8 @@ import pytest
 
 from chromogen.color import H_DAB, combine
 from chromogen.evaluate.her2.cells import measure
-from chromogen.evaluate.her2.guideline import Thresholds, cell_classes, rings
-from chromogen.evaluate.her2.membrane import Rays, own_share, territories
+from chromogen.evaluate.her2.guideline import Rings, Thresholds, cell_classes, rings
+from chromogen.evaluate.her2.membrane import Rays, darker_half, own_share, territories
 
 MPP = 0.5
 
@@ -54,13 +54,36 @@ def test_the_light_of_the_slide_does_not_matter() -> None:
 
 
 def test_lines_between_three_cells_are_divided_as_they_were_made() -> None:
-    """Three cells that all touch, each stained evenly by 0, 0.3 and 0.9: their shared lines hold the sums."""
+    """Three cells that all touch, each stained evenly by 0, 0.3 and 0.9: their shared lines hold the sums.
+
+    The unstained one keeps a sixth of what lies on its ring, which is less than what its neighbours may have lent it.
+    """
     depth = np.array([0.0, 0.3, 0.9])
     neighbour = np.array([[2] * 12 + [3] * 12, [1] * 12 + [3] * 12, [1] * 12 + [2] * 12], np.int32)
     line = (depth[:, None] + depth[neighbour - 1]).astype(np.float32)
     own = own_share(line, neighbour, np.ones_like(line, bool)).mean(axis=1)
-    assert own[0] < 0.05 and own[1] == pytest.approx(0.3, abs=0.1) and own[2] == pytest.approx(0.9, abs=0.1)
+    assert own[0] < line[0].mean() / 5 and own[1] == pytest.approx(0.3, abs=0.1) and own[2] == pytest.approx(0.9, abs=0.1)
+    ring = Rings(own, np.array([0.5, 1.0, 1.0]), np.zeros(3), line.mean(axis=1) - own)
+    assert cell_classes(ring, 0.0, Thresholds()).tolist() == [0, 2, 3]
     assert (own_share(line, np.zeros_like(neighbour), np.ones_like(line, bool)) > 0.99 * line - 1e-4).all()  # no neighbour
+
+
+def test_faint_cells_share_their_line_almost_evenly() -> None:
+    """At the limit of what can be seen the darker of two cells must not take all: 0.03 and 0.01 alone, 0.04 between them."""
+    neighbour = np.repeat([[2], [1]], 24, axis=1).astype(np.int32)
+    neighbour[:, 12:] = 0
+    line = np.full((2, 24), 0.04, np.float32)
+    line[:, 12:] = [[0.03], [0.01]]
+    own = own_share(line, neighbour, np.ones_like(line, bool))[:, 0]
+    assert own.sum() == pytest.approx(0.04, abs=1e-6) and 1.2 < own[0] / own[1] < 2
+
+
+def test_the_darker_half_without_the_darkest_eighth_by_hand() -> None:
+    own = np.full((4, 24), np.nan, np.float32)
+    own[0] = np.random.default_rng(0).permutation(24)  # 23 to 0: without 23, 22, 21 the next twelve are 20 to 9
+    own[1, [3, 9, 20, 21]] = (4, 1, 8, 2)  # four in view: no eighth, the darker two
+    own[2, :16] = np.arange(16)  # without 15 and 14, 13 to 6
+    assert darker_half(own).tolist() == [14.5, 6.0, 9.5, 0.0]
 
 
 def test_shares_of_both_sides_sum_to_the_line() -> None:

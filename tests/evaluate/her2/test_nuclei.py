@@ -5,7 +5,9 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from chromogen.color import H_DAB, combine
 from chromogen.data.phantom import Phantom, draw
+from chromogen.data.phantom_cells import STROMA
 from chromogen.evaluate.her2.nuclei import find_nuclei, he_densities, ihc_densities
 
 
@@ -25,6 +27,34 @@ def test_nuclei_of_phantoms_are_found_even_under_dark_membranes(level: int, mpp:
     assert recall > 0.8 and precision > 0.9
     recall, precision = found_again(find_nuclei(he_densities(pair.he), mpp, brown=False), pair.truth.cells, mpp)
     assert recall > 0.8 and precision > 0.85
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_spindle_nuclei_of_the_stroma_are_found_too(level: int) -> None:
+    """They are the unstained cells of the denominator; half their breadth must be among the radii."""
+    truth, found = [], []
+    for seed in (6, 15):
+        pair = draw(Phantom(size_px=300), level, seed)
+        stroma = np.where(pair.truth.cell_kind[pair.truth.cells_ihc] == STROMA, pair.truth.cells_ihc, 0)
+        ids = np.flatnonzero(np.bincount(stroma.ravel()) * 0.25 > 6)
+        true = np.array(ndimage.center_of_mass(stroma > 0, stroma, ids[ids > 0]))
+        middles = find_nuclei(ihc_densities(pair.ihc), 0.5)
+        truth.append(len(true))
+        found.append(sum(bool(hit) for hit in cKDTree(middles).query_ball_point(true, 3.5 / 0.5)))
+    assert sum(truth) > 100 and sum(found) / sum(truth) > 0.85
+
+
+@pytest.mark.parametrize("dab", [0.0, 0.9])
+def test_a_pale_hole_in_a_dark_nest_is_a_nucleus_and_one_onto_the_glass_is_not(dab: float) -> None:
+    """Dark membranes around a middle of little more than nothing; in a nest brown lies over and under it too."""
+    y, x = (np.mgrid[:96, :96] - 48) * 0.5
+    away = np.hypot(y, x)
+    around = np.clip((away - 3.2) / 0.7 + 0.5, 0, 1)
+    stain = np.stack([0.02 + 0 * away, 0.2 * dab + (0.15 + dab) * around * (away < 9)], axis=-1).astype(np.float32)
+    image = np.rint(255 * combine(stain, H_DAB, 0.92)).astype(np.uint8)
+    image[:8] = round(0.92 * 255)  # glass
+    middles = find_nuclei(ihc_densities(image), 0.5)
+    assert (np.hypot(*(middles - 48).T) < 4).any() == (dab > 0)
 
 
 @pytest.mark.parametrize("grain", [0, 3])
