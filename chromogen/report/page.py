@@ -15,6 +15,7 @@ from chromogen.report.evaluation import evaluation_section
 from chromogen.report.markup import Content, Html, tag
 from chromogen.report.section import Section, found_path, notice, read_record
 from chromogen.report.stained import stained_section
+from chromogen.report.synthetic import set_section, use_section
 from chromogen.report.training import training_section
 
 FOREIGN = (TypeError, AttributeError, IndexError, OverflowError, csv.Error)  # what files of another make lead to
@@ -23,7 +24,7 @@ BANNER = "Research use only. Not for diagnosis. A virtual stain is a model's pre
 
 
 def write_report(folder: Path, out: Path, title: str) -> None:
-    """Write the page `out` from every evaluation, stained folder and training run at any depth under `folder`.
+    """Write the page `out` from every evaluation, stained folder, made set, study and training at any depth under `folder`.
 
     A stained folder that an evaluation scored is shown there only. What cannot be read is listed at the end with the reason.
     Raises ValueError when there is nothing to show.
@@ -34,7 +35,7 @@ def write_report(folder: Path, out: Path, title: str) -> None:
     if not sections and not unread:
         raise ValueError(
             f"nothing under {folder} can be reported: no metrics.json with per_image.csv, no run.json with log.jsonl, "
-            "no translation.json; run chromogen evaluate, train or translate first"
+            "no translation.json, no synthesis.json; run chromogen evaluate, train, translate or synthesize first"
         )
     with written_whole(out) as partial:
         partial.write_text(_page(title, sections, unread), encoding="utf-8")
@@ -44,12 +45,16 @@ def _sections(folder: Path) -> tuple[list[Section], list[tuple[str, str]]]:
     evaluations = [path.parent for path in sorted(folder.rglob("metrics.json")) if (path.parent / "per_image.csv").is_file()]
     scored = {found.resolve() for one in evaluations if (found := _predictions_of(one))}
     stained = [path.parent for path in sorted(folder.rglob("translation.json")) if path.parent.resolve() not in scored]
+    sets = [path.parent for path in sorted(folder.rglob("synthesis.json")) if (path.parent / "audit.json").is_file()]
+    studies = [path.parent for path in sorted(folder.rglob("utility.json"))]
     runs = [path.parent for path in sorted(folder.rglob("run.json")) if (path.parent / "log.jsonl").is_file()]
     made: list[Section] = []
     unread: list[tuple[str, str]] = []
     kinds: tuple[tuple[list[Path], Callable[[Path, str], Section]], ...] = (
         (evaluations, evaluation_section),
         (stained, stained_section),
+        (sets, set_section),
+        (studies, use_section),
         (runs, training_section),
     )
     for places, section in kinds:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from chromogen.methods import available
 from chromogen.report.figures import curve
 from chromogen.report.gallery import picture
 from chromogen.report.markup import Content, tag
@@ -36,7 +37,7 @@ def training_section(folder: Path, name: str) -> Section:
     body: list[Content] = [
         [(tag("h3", heading), tag("div", drawn, class_="charts")) for heading, drawn in charts if drawn],
         tag("p", f"{counted(broken, 'line')} of log.jsonl could not be read.", class_="quiet") if broken else [],
-        _samples(folder),
+        _samples(folder, run["method_name"]),
         origin(run.get("command", ""), run.get("versions", {}), ""),
     ]
     return Section(f"Training: {name}", summary, body)
@@ -54,12 +55,13 @@ def _log(path: Path) -> tuple[list[dict[str, float]], int]:
     return lines, broken
 
 
-def _samples(folder: Path) -> Content:
+def _samples(folder: Path, method: str) -> Content:
     files = (folder / "samples").glob("step_*.png")
     grids = sorted((int(found[1]), path) for path in files if (found := re.fullmatch(r"step_(\d+)", path.stem)))
     if not grids:
         return []
     chosen = [grids[k] for k in sorted({0, len(grids) // 2, len(grids) - 1})]
     figures = [picture(path, f"step {step:,}", f"sample images at step {step:,}", SAMPLE_PX) for step, path in chosen]
-    note = "Held-out images, one a row: source, virtual stain, real stain."
+    stains = method.partition(":")[0] in available("staining")
+    note = "Held-out images, one a row: source, virtual stain, real stain." if stains else "Held-out cases."
     return [tag("h3", "Seen while training"), tag("p", note, class_="quiet"), tag("div", figures, class_="row three")]
