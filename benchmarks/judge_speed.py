@@ -5,7 +5,8 @@ prediction is its target some pixels aside, a little blurred. Each row is a prog
 the pairs and on all of them, rows in turn, several rounds; the fastest counts. Seconds a pair are processor time of all its
 processes (other work on the machine hardly counts), the difference of the two runs over that of the pairs, so that starting is
 in none of them. How long 977 pairs (the BCI test set) take on two free cores is a projection: 977 times half of that. Memory is
-the highest sum of the resident memory of all processes (pages that they share count in each), a quarter of the pairs / all.
+the highest resident memory of each process, summed (pages that they share count in each): what all need when they are at their
+highest at once, which the more images there are the sooner happens. A quarter of the pairs / all.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from chromogen.data.images import read_image
 from chromogen.data.levels import LEVELS
 from chromogen.data.phantom import Phantom, draw
 from chromogen.evaluate.protocols import measure
+from chromogen.judge.folder import ALONE
 
 SIDE_PX = 1024
 DIFFERENT = 8
@@ -78,6 +80,8 @@ def main() -> None:
     parser.add_argument("--loop", choices=LOOPS, help="for the program itself: score a folder by this loop")
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
+    if not chosen.loop and chosen.pairs // 4 <= ALONE:
+        parser.error(f"a quarter of the pairs must be more than {ALONE}, which are scored without a second process")
     os.environ["OMP_NUM_THREADS"] = "1"
     if chosen.loop:
         looped(LOOPS[chosen.loop], chosen.folder)
@@ -146,14 +150,15 @@ def timed(commands: list[list[str]]) -> tuple[float, float]:
     spent, peak = 0.0, 0.0
     for command in commands:
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ended = 0
+        ended, highest = 0, dict[int, float]()
         while not ended:
-            peak = max(peak, sum(map(resident, family(running.pid))))
+            highest |= {pid: max(highest.get(pid, 0.0), highest_resident(pid)) for pid in family(running.pid)}
             time.sleep(0.05)
             ended, status, usage = os.wait4(running.pid, os.WNOHANG)
         if status:
             raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
         spent += usage.ru_utime + usage.ru_stime
+        peak = max(peak, sum(highest.values()))
     return spent, peak
 
 
@@ -170,11 +175,13 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def resident(pid: int) -> float:
+def highest_resident(pid: int) -> float:
+    """The highest resident memory a process had so far, in bytes; 0 once it has ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
-    except (OSError, IndexError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
         return 0.0
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def write_pairs(folder: Path, pairs: int) -> None:

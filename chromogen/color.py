@@ -6,13 +6,14 @@ colour last, (..., 3); tensors carry it first, (N, 3, H, W). Densities are decad
 unit vector darkens by one order of magnitude. scikit-image reports the same numbers divided by 6 (its scale is log10(1e6)).
 """
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from chromogen.tensors import Uint8Image
@@ -21,6 +22,7 @@ Image = TypeVar("Image", np.ndarray, Tensor)
 White = float | np.ndarray | tuple[float, float, float]
 
 DARKEST = 1e-6  # transmittance floor: 6 optical densities, far beyond any scanner
+BAND_ROWS = 32  # looked up at once: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,13 @@ def background(image: Uint8Image) -> Float[np.ndarray, "3"]:
     """
     pixels = image.reshape(-1, 3)
     step = max(1, len(pixels) // 250_000)  # every megapixel answers alike; a quarter of one is enough
-    sample = pixels[::step].astype(np.float64) / 255.0
-    brightest = sample.max(axis=1)
-    grey = (brightest - sample.min(axis=1) < 0.12 * brightest) & (brightest > 0.5)
+    sample = [np.ascontiguousarray(pixels[::step, channel]) for channel in range(3)]
+    brightest = np.maximum(np.maximum(sample[0], sample[1]), sample[2])
+    darkest = np.minimum(np.minimum(sample[0], sample[1]), sample[2])
+    grey = _grey_and_bright()[brightest, darkest]
     if grey.mean() < 0.001:
-        return np.maximum(np.percentile(sample, 99.9, axis=0), DARKEST)
-    return np.percentile(sample[grey], 99, axis=0)
+        return np.maximum([_percentile(values, 99.9) for values in sample], DARKEST)
+    return np.array([_percentile(values[grey], 99.0) for values in sample])
 
 
 def dab_density(image: Uint8Image, white: White | None = None) -> Float[np.ndarray, "height width"]:
@@ -115,8 +118,32 @@ def dab_density(image: Uint8Image, white: White | None = None) -> Float[np.ndarr
     `white=None` means light of 1.0, the convention of the published BCI tables; pass `background(image)` for a slide whose
     glass is grey.
     """
-    unit = image.astype(np.float32) / 255.0
-    return separate(unit, H_E_DAB, 1.0 if white is None else white)[..., 2]
+    unit = np.arange(256, dtype=np.float64)[:, None].repeat(3, axis=1) / 255  # 256 values a channel: one logarithm for each
+    share = (optical_density(unit, 1.0 if white is None else white) * H_E_DAB.inverse[:, 2]).astype(np.float32)
+    red, green, blue = np.ascontiguousarray(share.T)
+    density = np.empty(image.shape[:2], dtype=np.float32)
+    for top in range(0, len(image), BAND_ROWS):
+        band = image[top : top + BAND_ROWS]
+        amount = red.take(band[..., 0])
+        amount += green.take(band[..., 1])
+        amount += blue.take(band[..., 2])
+        np.maximum(amount, 0, out=density[top : top + BAND_ROWS])
+    return density
+
+
+@cache
+def _grey_and_bright() -> Bool[np.ndarray, "256 256"]:
+    """For the brightest and the darkest of a pixel's three grey levels, whether it may be glass."""
+    brightest, darkest = np.arange(256)[:, None] / 255.0, np.arange(256) / 255.0
+    return (brightest - darkest < 0.12 * brightest) & (brightest > 0.5)
+
+
+def _percentile(levels: np.ndarray, percent: float) -> float:
+    """np.percentile of grey levels, in unit RGB; counting them takes a tenth of the time of ordering them."""
+    upto = np.bincount(levels, minlength=256).cumsum()
+    place = (len(levels) - 1) * percent / 100
+    low, high = np.searchsorted(upto, [math.floor(place), math.ceil(place)], side="right") / 255.0
+    return float(low + (high - low) * (place % 1))
 
 
 def _colour_first(white: White, like: Tensor) -> Tensor:

@@ -74,6 +74,32 @@ def test_background_of_a_field_full_of_tissue_is_its_brightest_colour() -> None:
     assert color.background(image) * 255 == pytest.approx((170, 90, 140))
 
 
+@given(
+    seed=st.integers(0, 2**16),
+    least=st.integers(0, 250),
+    spread=st.integers(1, 60),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_background_by_numpys_percentiles(seed: int, least: int, spread: int, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(seed).integers(least, min(256, least + spread), (*size, 3), dtype=np.uint8)
+    sample = image.reshape(-1, 3) / 255.0
+    brightest, darkest = sample.max(axis=1), sample.min(axis=1)
+    grey = (brightest - darkest < 0.12 * brightest) & (brightest > 0.5)
+    expected = np.percentile(sample[grey], 99, axis=0) if grey.any() else np.percentile(sample, 99.9, axis=0)
+    assert color.background(image) == pytest.approx(np.maximum(expected, 1e-6), abs=1e-12)
+
+
+@pytest.mark.parametrize("white", [None, (0.9, 0.85, 0.8)])
+@pytest.mark.parametrize("height", [1, 32, 75])
+def test_dab_density_is_the_third_stain(white: tuple[float, float, float] | None, height: int) -> None:
+    image = np.random.default_rng(height).integers(0, 256, (height, 50, 3), dtype=np.uint8)
+    image[0, 0] = 0
+    expected = color.separate(image / 255.0, color.H_E_DAB, 1.0 if white is None else white)[..., 2]
+    found = color.dab_density(image, white)
+    assert found.dtype == np.float32 and found == pytest.approx(expected, abs=2e-6)
+    assert found.min() == 0
+
+
 def test_dab_density_reads_back_what_was_stained() -> None:
     amounts = np.zeros((8, 8, 3))
     amounts[..., 0], amounts[2:5, 2:5, 2] = 0.2, 0.6

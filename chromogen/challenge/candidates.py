@@ -5,7 +5,6 @@ folder of outputs for each job. Files: images called like the test images, in a 
 """
 
 import json
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from chromogen.challenge.mha import SUFFIX as MHA
 from chromogen.challenge.scoring import stem_of_prediction
 from chromogen.data.images import SUFFIXES, is_clutter, natural_order
 from chromogen.data.submission import opened, stepped_into
+from chromogen.judge.files import shown
 
 JOBS_FILE = "predictions.json"
 MAX_JOBS_BYTES = 64 * 2**20
@@ -71,16 +71,6 @@ def handed_in(folder: Path, sockets: Sockets) -> Iterator[HandedIn]:
         if not found:
             raise ValueError("no image was handed in; hand in images called like the test images (PNG, TIFF or MHA)")
         yield HandedIn(images, found, tuple(sorted({*ignored, *others})))
-
-
-def shown(name: str) -> str:
-    """`name` with backslashes for what is no Unicode, as some file names are not, so that it can be written as JSON."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def comparable(name: str) -> str:
-    """`name` as names are compared: one Unicode form, so that what a Mac packed still fits."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _files(folder: Path) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:

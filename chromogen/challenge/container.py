@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chromogen.challenge.candidates import Candidate, HandedIn, Sockets, comparable, handed_in, shown
+from chromogen.challenge.candidates import Candidate, HandedIn, Sockets, handed_in
 from chromogen.challenge.mha import SUFFIX as MHA
 from chromogen.challenge.scoring import ImageScore, aggregates, check_profile, row, score_one, stem_of_prediction, together
 from chromogen.checkpoint import RESEARCH_USE
 from chromogen.data.images import image_facts, is_clutter, list_images
 from chromogen.evaluate.protocols import profile_named
 from chromogen.files import write_json
+from chromogen.judge.files import comparable, shown
 
 FINE, REFUSED, SET_UP_WRONGLY = 0, 1, 2
 

@@ -102,6 +102,8 @@ def evaluate(
     judging = Judging(
         profile, also, not pixels_only, mpp, features, training, slides, seed=seed, workers=workers or os.cpu_count() or 1
     )
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; name a folder that receives metrics.json and per_image.csv")
     with opened(pred) as folder, progress("scoring") as advance:
         scores = replace(score_folder(folder, target, source, judging, advance), prediction=pred)
     write_scores(scores, output)

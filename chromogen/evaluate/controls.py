@@ -17,8 +17,13 @@ def constant(target: Uint8Image) -> Uint8Image:
     """A flat image in the target's own mean colour: what knowing nothing but the colour is worth."""
     height, width, _ = target.shape
     total = target.sum(axis=0, dtype=np.uint32).sum(axis=0, dtype=np.uint64)
-    colour = np.rint(total / (height * width)).astype(np.uint8)
-    return np.broadcast_to(colour, target.shape)
+    return flat(np.rint(total / (height * width)).astype(np.uint8), target)
+
+
+def flat(colour: UInt8[np.ndarray, "3"], target: Uint8Image) -> Uint8Image:
+    """An image of the target's size in one colour, written out: every measure that met a view of it would copy it slowly."""
+    height, width, _ = target.shape
+    return np.broadcast_to(np.tile(colour, width), (height, width * 3)).copy().reshape(target.shape)
 
 
 def blurred(target: Uint8Image) -> Uint8Image:
@@ -42,6 +47,6 @@ def controls(
     target: Uint8Image, source: Uint8Image | None, training_mean: UInt8[np.ndarray, "3"] | None = None
 ) -> dict[str, Uint8Image]:
     """The control predictions for one target, by name, in the order of `MEANING`; two, one more with each of the others."""
-    flat = None if training_mean is None else np.broadcast_to(training_mean, target.shape)
-    made = {"constant": constant(target), "training_mean": flat, "source": source, "blurred_target": blurred(target)}
+    mean = None if training_mean is None else flat(training_mean, target)
+    made = {"constant": constant(target), "training_mean": mean, "source": source, "blurred_target": blurred(target)}
     return {name: image for name, image in made.items() if image is not None}

@@ -129,8 +129,7 @@ def _uniform_indices(xs: Sequence[np.ndarray], y: np.ndarray) -> Iterator[Float[
     sum_y, squares_y = _sum7(y.astype(np.int16)).astype(np.int32), _sum7(wide_y * wide_y)
     for x in xs:
         if (x[:, 3:] == x[:, :-3]).all() and (x[1:, :3] == x[:-1, :3]).all():  # one colour needs no windows
-            colour = x[:1, :-18].astype(np.int32)
-            yield _uniform_index(49 * colour, sum_y, 49 * colour * colour + squares_y, colour * sum_y)
+            yield _flat_index(x[:1, :-18].astype(np.int32), sum_y, squares_y)
         else:
             wide_x = x.astype(np.int32)
             sum_x, products = _sum7(x.astype(np.int16)).astype(np.int32), _sum7(wide_x * wide_y)
@@ -148,6 +147,24 @@ def _uniform_index(sum_x: Counts, sum_y: Counts, squares: Counts, products: Coun
     bright += C1 * pixels**2
     spread += C2 * sample
     luminance *= contrast
+    bright *= spread
+    luminance /= bright
+    luminance *= 4
+    return luminance
+
+
+def _flat_index(colour: Counts, sum_y: Counts, squares_y: Counts) -> Float[np.ndarray, "rows columns"]:
+    """`_uniform_index` where x is one colour, to the last digit: it has no spread and none in common with y."""
+    pixels, sample = 49, 49 * 48
+    powers_y = sum_y * sum_y
+    luminance, bright, spread = (
+        values.astype(np.float64)
+        for values in (pixels * colour * sum_y, (pixels * colour) ** 2 + powers_y, pixels * squares_y - powers_y)
+    )
+    luminance += C1 / 2 * pixels**2
+    bright += C1 * pixels**2
+    spread += C2 * sample
+    luminance *= C2 / 2 * sample
     bright *= spread
     luminance /= bright
     luminance *= 4
@@ -222,7 +239,13 @@ def _mean_and_variance(image: Uint8Image) -> tuple[Float[np.ndarray, "3"], Float
 def _laplacian_energy(image: Uint8Image) -> float:
     if min(image.shape[:2]) < 3:
         return 0.0
-    luma = image @ LUMA
-    centre = luma[1:-1, 1:-1]
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * centre
-    return float(np.mean(np.square(laplacian), dtype=np.float64))
+    height, width, _ = image.shape
+    total = 0.0
+    for top in range(0, height - 2, BAND_ROWS):
+        luma = image[top : top + BAND_ROWS + 2] @ LUMA
+        laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1]
+        laplacian += luma[1:-1, :-2]
+        laplacian += luma[1:-1, 2:]
+        laplacian -= 4 * luma[1:-1, 1:-1]
+        total += float(np.square(laplacian, out=laplacian).sum(dtype=np.float64))
+    return total / ((height - 2) * (width - 2))

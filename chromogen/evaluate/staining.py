@@ -144,9 +144,9 @@ class Dab:
         """The numbers of this image alone, by the names in `AMOUNTS`."""
         return {
             "dab": float(self.density.mean(dtype=np.float64)),
-            **{f"positive_area_{cut}": positive_area(self.density, cut) for cut in CUT_OFFS},
+            **{f"positive_area_{cut}": 100.0 * int(np.count_nonzero(mask)) / mask.size for cut, mask in self.above.items()},
             "top_decile": _top_decile(self.ordered),
-            "integrated": integrated_density(self.density),
+            "integrated": float(self.density[self.above[CUT_OFFS[0]]].sum(dtype=np.float64)),
         }
 
     def measures(self, target: "Dab") -> dict[str, float]:
@@ -287,8 +287,14 @@ def _top_decile(ordered: Values) -> float:
 
 def _shares(ordered: Values, bins: int, top: float) -> Shares:
     """Share of pixels in each of `bins` equal bins over [0, top]; what lies outside counts in the outermost bins."""
-    places = np.multiply(ordered, bins / top, dtype=np.float64)
-    below = np.searchsorted(places, np.arange(1, bins))
+    edges = np.arange(1, bins)
+    below, above = np.zeros(bins - 1, dtype=np.int64), np.full(bins - 1, ordered.size)
+    while (
+        below < above
+    ).any():  # halving for all edges at once: a search that would scale every pixel first takes 5 times as long
+        middle = (below + above) // 2
+        under = ordered[np.minimum(middle, ordered.size - 1)].astype(np.float64) * (bins / top) < edges
+        below, above = np.where(under & (below < above), middle + 1, below), np.where(under, above, middle)
     return np.diff(below, prepend=0, append=ordered.size) / ordered.size
 
 
@@ -297,8 +303,9 @@ def _kl(p: Shares, q: Shares) -> float:
 
 
 def _tile_counts(mask: np.ndarray, tile_px: int) -> Int64[np.ndarray, "rows columns"]:
-    rows = np.add.reduceat(mask, np.arange(0, mask.shape[0], tile_px), axis=0, dtype=np.int64)
-    return np.add.reduceat(rows, np.arange(0, mask.shape[1], tile_px), axis=1)
+    small = np.uint8 if tile_px < 256 else np.int64  # bytes hold the sum of a column of a tile, and are added many at once
+    rows = np.stack([mask[top : top + tile_px].sum(axis=0, dtype=small) for top in range(0, len(mask), tile_px)])
+    return np.add.reduceat(rows, np.arange(0, mask.shape[1], tile_px), axis=1, dtype=np.int64)
 
 
 def _overlap(prediction: Int64[np.ndarray, "rows columns"], target: Int64[np.ndarray, "rows columns"]) -> float:

@@ -88,8 +88,9 @@ def octave_energies(image: Uint8Image) -> Octaves:
     if min(image.shape[:2]) < SIDE_PX:
         raise ValueError(f"octaves need images of at least {SIDE_PX} px, got {image.shape[1]}x{image.shape[0]} px")
     energies, luma = [], image @ LUMA
+    luma -= luma[0, 0]  # a grey level is no detail, and single precision then keeps its digits for what is
     for sigma, step in ((1.0, 1), (math.sqrt(3), 2), (math.sqrt(3), 2), (math.sqrt(3), 2)):
-        smooth = smoothed(luma, sigma)  # after sigma s, sigma sqrt(3) s makes it 2 s
+        smooth = smoothed(luma, sigma, exact=False)  # after sigma s, sigma sqrt(3) s makes it 2 s
         energies.append(float(np.mean(np.square(luma - smooth), dtype=np.float64)))
         luma = smooth[::step, ::step]
     return Octaves(*energies)

@@ -1,6 +1,7 @@
 """Which prediction and which source belong to a target: files of one name."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,26 @@ class Files:
     sources: Sequence[Path] | None
 
 
+def shown(name: str) -> str:
+    """`name` with backslashes for what is no Unicode, as some file names are not, so that it can be printed and written."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def comparable(name: str) -> str:
+    """`name` as names are compared: one Unicode form, so that what a Mac packed still fits."""
+    return unicodedata.normalize("NFC", name)
+
+
 def by_stem(folder: Path, role: str) -> dict[str, list[Path]]:
+    """The image files of a folder by the name of their target; ValueError where there are none."""
     if not folder.is_dir():
-        raise ValueError(f"the {role} folder {folder} is not there; name a folder of images")
+        why = "is a file" if folder.exists() else "is not there"
+        raise ValueError(f"the {role} folder {folder} {why}; name a folder of images")
     found: dict[str, list[Path]] = {}
     for path in list_images(folder):
-        found.setdefault(MARK.sub("", path.stem), []).append(path)
+        found.setdefault(shown(comparable(MARK.sub("", path.stem))), []).append(path)
     if not found:
-        raise ValueError(f"the {role} folder {folder} holds no images")
+        raise ValueError(f"the {role} folder {folder} holds no images; PNG, JPEG, TIFF and BMP files are read")
     return found
 
 
@@ -39,13 +52,14 @@ def fitting(paths: Sequence[Path] | None, target: Uint8Image, role: str) -> tupl
         return None, "", NO_SOURCE
     if not paths:
         return None, "", f"there is no {role} of this name"
-    if len(paths) > 1:
-        return None, paths[0].name, f"several files have this name: {', '.join(path.name for path in paths)}"
+    names = [shown(path.name) for path in paths]
+    if len(names) > 1:
+        return None, names[0], f"several files have this name: {', '.join(names)}"
     try:
         image = read_image(paths[0])
     except (ValueError, OSError) as error:
-        return None, paths[0].name, str(error)
+        return None, names[0], shown(str(error))
     if image.shape != target.shape:
         sizes = [f"{shape[1]}x{shape[0]} px" for shape in (image.shape, target.shape)]
-        return None, paths[0].name, f"the {role} is {sizes[0]}, its target {sizes[1]}"
-    return image, paths[0].name, ""
+        return None, names[0], f"the {role} is {sizes[0]}, its target {sizes[1]}"
+    return image, names[0], ""

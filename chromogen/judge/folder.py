@@ -22,7 +22,7 @@ import torch
 
 from chromogen.data.levels import LEVELS
 from chromogen.evaluate.protocols import profile_named
-from chromogen.judge.files import Files, by_stem
+from chromogen.judge.files import Files, by_stem, shown
 from chromogen.judge.image import ImageScore, score
 from chromogen.judge.judging import Judging, Tools, slides_of
 from chromogen.judge.sets import distances, read_levels
@@ -123,7 +123,8 @@ def score_folder(
     targets = by_stem(target, "target")
     doubled = [paths for paths in targets.values() if len(paths) > 1]
     if doubled:
-        raise ValueError(f"{target}: {doubled[0][0].name} and {doubled[0][1].name} have one name; keep one of them")
+        names = [shown(path.name) for path in doubled[0]]
+        raise ValueError(f"{target}: {names[0]} and {names[1]} have one name; keep one of them")
     predictions = by_stem(prediction, "prediction")
     if not predictions.keys() & targets.keys():
         raise ValueError(
@@ -142,7 +143,7 @@ def score_folder(
         images.append(image)
         if progress:
             progress(len(images), len(targets))
-    extra = [path.name for name, paths in predictions.items() if name not in targets for path in paths]
+    extra = [shown(path.name) for name, paths in predictions.items() if name not in targets for path in paths]
     return Scores(chosen, prediction, target, source, tuple(images), tuple(extra))
 
 

@@ -17,7 +17,7 @@ from chromogen.evaluate.extractors.extractor import Extractor
 from chromogen.evaluate.level_reader.features import features as level_features
 from chromogen.evaluate.level_reader.training import content_hash
 from chromogen.evaluate.nuclei_kept import nuclei_kept
-from chromogen.judge.files import Files, fitting
+from chromogen.judge.files import Files, fitting, shown
 from chromogen.judge.judging import Tools
 from chromogen.tensors import Uint8Image
 
@@ -57,11 +57,12 @@ class ImageScore:
 
 def score(files: Files, tools: Tools) -> ImageScore:
     """Measure one target's prediction and its controls. What is wrong with a file becomes a reason, never an exception."""
-    blank = ImageScore(files.name, level_from_name(files.target.name), files.target.name)
+    blank = ImageScore(files.name, level_from_name(files.target.name), shown(files.target.name))
     try:
         target = read_image(files.target)
     except (ValueError, OSError) as error:
-        return replace(blank, reason=f"its target could not be read: {error}", source_reason="the target could not be read")
+        reason = f"its target could not be read: {shown(str(error))}"
+        return replace(blank, reason=reason, source_reason="the target could not be read")
     prediction, prediction_file, reason = fitting(files.predictions, target, "prediction")
     source, source_file, source_reason = fitting(files.sources, target, "source image")
     named = replace(blank, prediction_file=prediction_file, source_file=source_file, reason=reason, source_reason=source_reason)

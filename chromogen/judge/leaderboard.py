@@ -60,7 +60,11 @@ def leaderboard(
     profile = _one_protocol(entries)
     by_name = {entry.name: entry for entry in entries}
     places = ranking.rank({entry.name: entry.row for entry in entries}, rule)
-    notes = [f"{entry.name}: {len(entry.failed)} images failed and count as 0" for entry in entries if entry.failed]
+    notes = [
+        f"{entry.name}: {len(entry.failed)} of {len(entry.images or {})} images failed and count as 0"
+        for entry in entries
+        if entry.failed
+    ]
     names = _one_set(entries)
     if names is None:
         notes.append("tables of means hold no images, so there are no intervals and no tests")

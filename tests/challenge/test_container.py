@@ -173,6 +173,36 @@ def test_names_in_another_unicode_form_and_names_that_are_none(places: Places) -
     assert places.metrics["ignored"] == ["\\udcff.png"]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_strange_names_formats_sizes_and_pixels_stay_with_their_image(places: Places, tmp_path: Path, packed: bool) -> None:
+    for path in places.truth.iterdir():
+        path.unlink()
+    names = ("00000_test_1+", "two words +", "\u80c3 \u817a\u764c_test_2+", "a_test_3+", "b_test_0")
+    for seed, name in enumerate(names):
+        save(places.truth / f"{name}.png", picture(seed))
+    folder = tmp_path / "mine" if packed else places.input
+    save(folder / f"{names[0]}.jpg", picture(10), "JPEG")
+    save(folder / f"{names[1]}.png", picture(11)[..., 0])
+    save(folder / f"{names[2]}.png", picture(12))
+    save(folder / f"{names[3]}.tif", np.full((24, 32), np.nan, dtype=np.float32), "TIFF")
+    save(folder / f"{names[4]}.png", picture(14, 24, 31))
+    if packed:
+        places.input.mkdir()
+        with zipfile.ZipFile(places.input / "\u6211.zip", "w") as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"\u6211\u7684/{path.name}")
+    assert places.run() == 0
+    errors = places.errors
+    assert [errors[name] for name in names[:3]] == [None] * 3
+    assert "pixels of mode 'F', which are not 8-bit or 16-bit colours" in str(errors[names[3]])
+    assert errors[names[4]] == "the prediction is 31x24 px, its target 32x24 px"
+    results = {result["name"]: result for result in places.metrics["results"]}
+    grey = np.repeat(picture(11)[..., :1], 3, axis=2)
+    for name, seed, made in ((names[1], 1, grey), (names[2], 2, picture(12))):
+        assert results[name]["psnr_bci2022"] == pytest.approx(peak_signal_noise_ratio(picture(seed), made, data_range=255))
+    assert (places.metrics["aggregates"]["images_bci2022"], places.metrics["aggregates"]["failed_bci2022"]) == (5, 2)
+
+
 def test_an_identical_image_is_told_and_cannot_be_ranked(places: Places) -> None:
     for seed, name in enumerate(NAMES):
         save(places.input / f"{name}.png", picture(seed + (10 if seed else 0)))

@@ -117,7 +117,7 @@ def test_failed_images_count_as_zero(tmp_path: Path, capsys: pytest.CaptureFixtu
         evaluation(tmp_path / "complete", 22 * ones, 0.55 * ones),
     ]
     _, out, err = run([*folders, "-o", str(tmp_path / "b.csv")], capsys)
-    assert out.index("complete") < out.index("leaves_out") and "leaves_out: 2 images failed and count as 0" in err
+    assert out.index("complete") < out.index("leaves_out") and "leaves_out: 2 of 10 images failed and count as 0" in err
     with (tmp_path / "b.csv").open(newline="") as handle:
         rows = {row["entry"]: row for row in csv.DictReader(handle)}
     assert float(rows["leaves_out"]["psnr"]) == pytest.approx(20.0) and rows["leaves_out"]["failed_images"] == "2"

@@ -8,12 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from skimage.filters import laplace
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from chromogen.data.images import read_image
 from chromogen.evaluate.pixel import (
     BAND_ROWS,
+    LUMA,
     WINDOW_PX,
     WINDOWS,
     global_ssim,
@@ -213,6 +215,13 @@ def test_sharpness_by_hand() -> None:
     assert sharpness_ratio(np.full_like(target, 77), target) == pytest.approx(0.0, abs=1e-9)
     assert math.isnan(sharpness_ratio(target, np.full_like(target, 77)))
     assert math.isnan(sharpness_ratio(target[:2], target[:2]))
+
+
+@pytest.mark.parametrize("height", [3, BAND_ROWS + 1, BAND_ROWS + 2, BAND_ROWS + 3, 3 * BAND_ROWS])
+def test_sharpness_over_bands_is_that_of_the_whole(height: int) -> None:
+    made, real = np.random.default_rng(height).integers(0, 256, (2, height, 20, 3), dtype=np.uint8)
+    energies = [np.mean(laplace(image @ LUMA.astype(np.float64))[1:-1, 1:-1] ** 2) for image in (made, real)]
+    assert sharpness_ratio(made, real) == pytest.approx(energies[0] / energies[1], rel=1e-5)
 
 
 def test_memory_stays_a_few_bands_above_the_images() -> None:

@@ -191,6 +191,14 @@ def test_tile_dice_by_plain_loops(seed: int, height: int, width: int, tile_px: i
         assert tile_dice(made, real, 0.3, 1) == pytest.approx(plain)
 
 
+@pytest.mark.parametrize("tile_px", [200, 255, 256, 300, 700])
+def test_tiles_higher_than_a_byte_can_count(tile_px: int) -> None:
+    """Positive everywhere against positive in the upper half: whatever the tiles, the smaller count is that of the half."""
+    made, real = np.ones((600, 2)), np.ones((600, 2))
+    real[300:] = 0
+    assert tile_dice(made, real, 0.3, tile_px) == pytest.approx(2 * 600 / (1200 + 600))
+
+
 def test_dab_measures_of_painted_images() -> None:
     """A quarter of the target at 0.5 OD, a half of the prediction: areas, means and distances follow."""
     target, prediction = painted(0.0), painted(0.0)

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from skimage.feature import peak_local_max
 
-from chromogen.color import H_DAB, combine
+from chromogen.color import H_DAB, H_E, Stains, background, combine, optical_density
 from chromogen.data.phantom import Phantom, draw
 from chromogen.data.phantom_cells import STROMA
-from chromogen.evaluate.her2.nuclei import find_nuclei, he_densities, ihc_densities
+from chromogen.evaluate.her2.nuclei import _around, _peaks, densities, find_nuclei, he_densities, ihc_densities
 
 
 def found_again(middles: np.ndarray, instances: np.ndarray, mpp: float) -> tuple[float, float]:
@@ -76,3 +79,34 @@ def test_densities_by_hand() -> None:
         amounts.mean(), abs=0.01
     )
     assert abs(found.total[0, 0]) < 1e-6
+
+
+@pytest.mark.parametrize("stains", [H_E, H_DAB])
+def test_densities_are_the_optical_density_unmixed(stains: Stains) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (70, 41, 3), dtype=np.uint8)
+    density = optical_density(np.maximum(image, 0.5) / 255, background(image))
+    amounts, found = density @ stains.inverse, densities(image, stains)
+    for k, plane in enumerate((found.haematoxylin, found.other, found.residual)):
+        assert plane.dtype == np.float32 and plane == pytest.approx(amounts[..., k], abs=1e-5)
+    assert found.total == pytest.approx(density.mean(axis=2), abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), size=st.tuples(st.integers(2, 40), st.integers(1, 40)), apart=st.integers(1, 6),
+    levels=st.sampled_from([3, 20, 10**6]),
+)  # fmt: skip
+def test_peaks_equal_scikit_images(seed: int, size: tuple[int, int], apart: int, levels: int) -> None:
+    """Few levels make plateaus, of which one pixel stands."""
+    votes = np.random.default_rng(seed).integers(0, levels, size).astype(np.float32) / levels
+    expected = peak_local_max(votes, min_distance=apart, threshold_abs=0.3, exclude_border=False)
+    assert np.array_equal(_peaks(votes, apart, 0.3), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.tuples(st.integers(1, 40), st.integers(1, 40)), sigma=st.floats(0.4, 5))
+def test_smoothing_at_places_is_that_of_the_plane(seed: int, size: tuple[int, int], sigma: float) -> None:
+    plane = np.random.default_rng(seed).uniform(0, 1, size).astype(np.float32)
+    places = np.argwhere(plane > 0.5)
+    expected = ndimage.gaussian_filter(plane, sigma, truncate=3)[places[:, 0], places[:, 1]]
+    assert _around(plane, places, sigma) == pytest.approx(expected, abs=1e-6)
