@@ -93,6 +93,17 @@ def phantom_brain() -> Chain:
     )
 
 
+def demo() -> Chain:
+    """The same in a minute or two at 48 px, for `scripts/demo`: heads one can recognise, with lesions one can find."""
+    return Chain(
+        CaseSource("brains", size_px=48, classes=("none", "lesion"), licence="phantoms, no patient"),
+        Drawing(lines_of="T1"),
+        stages(modalities=4, classes=2, size_px=48, steps=120, width=8, latents=32, structure_steps=250),
+        title="phantom brains, demo",
+        data=PreparedData("", mirror=True),
+    )
+
+
 def tiny() -> Chain:
     """The same in half a minute: what it makes looks like nothing, but every part of it is there."""
     return Chain(
