@@ -36,6 +36,7 @@ class Filters:
 
 THESIS = Filters(level=0.5, critic=0.55)
 SETTLED_BY = 256  # drawn maps
+LEVELS = (0.25, 0.75)  # within which a level is settled: what lies outside is no line, or is one
 
 
 @dataclass(eq=False)
@@ -61,7 +62,7 @@ def settled(parts: Parts, filters: Filters) -> Filters:
         drawn, found = scored(parts, parts.lines_of.latents_from(32, generator))
         pixels.append(drawn.flatten()[:: max(1, drawn.numel() // 2**16)])
         scores.append(found)
-    level = torch.cat(pixels).float().quantile(1 - float(np.mean(_shares(parts)))).clamp(0.05, 0.95)
+    level = torch.cat(pixels).float().quantile(1 - float(np.mean(_shares(parts)))).clamp(*LEVELS)
     return replace(
         filters,
         level=float(level) if filters.level is None else filters.level,

@@ -53,7 +53,11 @@ def _lines(parts: Parts, wanted: Any, outcome: Any, audit: dict[str, Any], recor
         *_privacy(audit),
         "",
         "## Before you use it",
-        f"- Lesions: {LESIONS[wanted.labelling.lesions]}.",
+        *(
+            [f"- Lesions: {LESIONS[wanted.labelling.lesions]}."]
+            if parts.label in ("mask", "boxes") and not parts.lines_are_label
+            else []
+        ),
         "- Whether it helps is an experiment: `chromogen utility REAL SET`.",
         "- `cases.jsonl` has seed, latent vector (base64 of little-endian float32), scores and hashes of every case; the same",
         "  command makes the same files.",
