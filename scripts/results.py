@@ -1,7 +1,7 @@
 """Copies what is finished into docs/results: .venv/bin/python scripts/results.py runs/bench/aligned=phantom-aligned ...
 
-For each FOLDER=NAME what `chromogen bench`, `chromogen utility` or `chromogen synthesize` left there, under that name: NAME.md (the
-table, or the data sheet), NAME.csv, NAME-per-image.csv, NAME.jpg (the picture), NAME.png (the plot, or a made set's overview).
+For each FOLDER=NAME what `chromogen bench`, `chromogen utility` or `chromogen synthesize` left there, under that name: NAME.md
+(the table, or the data sheet), NAME.csv, NAME-per-image.csv, NAME.jpg (the picture), NAME.png (plot, or a made set's overview).
 """
 
 import shutil
