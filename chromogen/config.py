@@ -5,6 +5,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ def nearest(name: str, options: Iterable[str]) -> str:
 def to_fields(value: Any) -> FieldValue:
     """A dataclass (or a value inside one) as JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: _written(type(value), field.name, getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
@@ -34,9 +37,19 @@ def to_fields(value: Any) -> FieldValue:
     raise TypeError(f"{type(value).__name__} cannot be a field: fields are numbers, strings, paths, tuples and dataclasses")
 
 
+def _written(kind: type, name: str, value: Any) -> FieldValue:
+    """A field as JSON; 1 where the field is a float is 1.0, so that a value has one hash whether it was written or read."""
+    return float(value) if type(value) is int and _hints(kind)[name] is float else to_fields(value)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def from_fields(kind: Any, fields: Mapping[str, Any], where: str = "") -> Any:
     """Build the dataclass `kind` from JSON values; a wrong name or type is a ValueError that names the field."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {field.name for field in dataclasses.fields(kind) if field.init}
     for name in fields:
         if name not in known:

@@ -67,7 +67,7 @@ def stages(
             width=width,
             critic_width=width,
             pairs="ring",
-            weight_agreement=0,
+            weight_agreement=0.0,
             optimizer=QUICK,
             critic_optimizer=QUICK_CRITIC,
         )
@@ -75,7 +75,7 @@ def stages(
         lent = (*lent, "translator")
     drawer = renderer.Renderer(
         modalities=modalities, channels=channels, label=label, classes=max(2, classes), width=width, critic_width=width,  # type: ignore[arg-type]
-        lines_from=lines_from, pretrain_until=0.3, weight_rehearsal=20, weight_gan=1, pairs="ring", weight_agreement=0,
+        lines_from=lines_from, pretrain_until=0.3, weight_rehearsal=20.0, weight_gan=1.0, pairs="ring", weight_agreement=0.0,
         optimizer=QUICK, critic_optimizer=QUICK_CRITIC,
     )  # fmt: skip
     found["renderer"] = Stage(drawer, loop(steps, batch_size=8, ema=0.99, select="last"), lent=("organ", "structure", *lent))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromogen.config import from_fields, nearest, to_fields
+from chromogen.method import Optimizer
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,14 @@ def test_an_integer_is_a_fine_float() -> None:
 def test_nearest_suggests_only_what_is_near() -> None:
     assert nearest("pix2pxi", ["pix2pix", "cut"]).startswith("did you mean 'pix2pix'?")
     assert nearest("zzzz", ["pix2pix", "cut"]) == "there are: cut, pix2pix"
+
+
+def test_a_whole_number_in_a_field_of_floats_is_written_as_one() -> None:
+    """What was written by hand and what was read back have one hash."""
+    by_hand = to_fields(Optimizer(lr=1))
+    assert (
+        json.dumps(by_hand)
+        == json.dumps(to_fields(from_fields(Optimizer, by_hand)))
+        == json.dumps(to_fields(Optimizer(lr=1.0)))
+    )
+    assert '"lr": 1.0' in json.dumps(by_hand)
