@@ -80,6 +80,19 @@ def test_other_arrays_are_refused() -> None:
         nuclei_kept(image / 255.0, image / 255.0, 0.5)
 
 
+def test_blur_keeps_fewer_nuclei_than_the_sharp_image() -> None:
+    """Above chance, over all levels; a search that finds nuclei in blur would make this a headline metric that likes it."""
+    above: dict[float, list[float]] = {0.0: [], 2.0: [], 4.0: []}
+    for level in range(4):
+        pair = draw(Phantom(size_px=256), level, 50_000 + level)
+        for sigma, found in above.items():
+            blurred = np.rint(ndimage.gaussian_filter(pair.ihc.astype(float), (sigma, sigma, 0))).astype(np.uint8)
+            kept = nuclei_kept(blurred, pair.he, 0.5)
+            found.append(kept.f1 - kept.chance)
+    sharp, little, much = (float(np.mean(found)) for found in above.values())
+    assert sharp > little + 0.02 and little > much + 0.1
+
+
 def test_a_megapixel_takes_less_than_a_second_and_a_half() -> None:
     pair = draw(Phantom(size_px=512), 2, 5)
     he, ihc = (np.tile(image, (2, 2, 1)) for image in (pair.he, pair.ihc))
