@@ -4,7 +4,7 @@
 `yield {player: {term: loss}}` is one optimiser update of the players it names, together, each by the sum of its own terms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -140,6 +140,14 @@ class Measured(Trainable, Protocol):
 
     def pictures(self, nets: nn.ModuleDict, batch: CaseBatch) -> Float[Tensor, "rows 3 height width"]:
         """Rows to look at, RGB in [0, 1]."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A method that knows by its own measures when a training goes wrong in a way that its losses do not show."""
+
+    def alarms(self, scores: Mapping[str, float]) -> list[str]:
+        """Sentences: what is wrong, and what to do. Of the means of `measure`, or of a part of them."""
 
 
 @runtime_checkable

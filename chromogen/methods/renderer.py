@@ -22,7 +22,8 @@ Ours (not in the variant "thesis")
 - `weight_rehearsal` (0 but in recipes) keeps equation 18 beside the others to the end.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -44,6 +45,7 @@ from chromogen.structure.relabelling import relabelled
 from chromogen.tensors import CaseBatch, UnitImages
 
 CLASS = {"cross-entropy": synthesis.cross_entropy, "index": synthesis.index_squared}
+ALIKE = 0.1  # of the real contrast between modalities, under which drawn ones are called alike
 SURE = 0.9  # of the modality of drawn images: from here on the registration loss has its full weight
 Plane = Float[Tensor, "batch 1 height width"]
 Planes = Float[Tensor, "batch planes height width"]
@@ -315,6 +317,16 @@ class Renderer:
         """Drawings from the cases' own lines and labels, with the same noise at every call."""
         chance = torch.Generator().manual_seed(0)
         return self._drawn(nets, batch["lines"], batch["organ"], self._planes_of(batch), chance)
+
+    def alarms(self, scores: Mapping[str, float]) -> list[str]:
+        """Of modalities that have become alike: the cheapest answer to the registration loss."""
+        ratio = scores.get("contrast_ratio", math.inf)
+        if ratio >= ALIKE:
+            return []
+        return [
+            f"the modalities of one drawing differ by {ratio:.2f} of what real ones do: they are becoming alike; let the "
+            "registration loss begin later (registration_from) or weigh less (weight_registration), or train the critic longer"
+        ]
 
     @torch.no_grad()
     def pictures(self, nets: nn.ModuleDict, batch: CaseBatch) -> Float[Tensor, "rows 3 height width"]:

@@ -19,7 +19,8 @@ Ours (not in the variant "thesis")
 - The variant "kl": a divergence term in the place of D_z.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -34,6 +35,7 @@ from chromogen.nets.patch_critic import CriticStyle, PatchCritic
 from chromogen.tensors import CaseBatch, full_precision
 
 Lines = Float[Tensor, "batch 1 height width"]
+ALIKE = 0.1  # of the real maps' difference, under which drawn ones are called alike
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,16 @@ class StructureSampler:
         if "organ" in nets:
             found["outside"] = synthesis.outside(drawn, (nets["organ"](drawn) > 0.5).float())
         return found
+
+    def alarms(self, scores: Mapping[str, float]) -> list[str]:
+        """Of a decoder that draws one map for all noise."""
+        ratio = scores.get("difference_ratio", math.inf)
+        if ratio >= ALIKE:
+            return []
+        return [
+            f"two drawn line maps differ by {ratio:.2f} of what two real ones do: they are all alike; take prior='fitted', a "
+            "smaller weight_decoder, or more steps"
+        ]
 
     @torch.no_grad()
     def pictures(self, nets: nn.ModuleDict, batch: CaseBatch) -> Float[Tensor, "rows 3 height width"]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from chromogen.data.batches import train_batches
 from chromogen.data.pairs import FolderData, PhantomData
 from chromogen.data.prepared import Prepared, PreparedData
-from chromogen.method import Measured, Method
+from chromogen.method import Measured, Method, Watched
 from chromogen.tensors import Batch, CaseBatch, Uint8Image, on_device
 from chromogen.train.run import Run
 from chromogen.train.validation import RULES, rule, validate
@@ -34,6 +34,9 @@ class Feed(Protocol):
         """Micro-batches first ... first + count - 1 of process `rank`, decided by the run's seed and their number alone."""
 
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]: ...
+
+    def alarms(self, scores: Scores) -> list[str]:
+        """What in the scores of `judge` should stop a person."""
 
     def card(self) -> dict[str, Any]:
         """Fields of the card that the data decides."""
@@ -70,6 +73,9 @@ class PairFeed:
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]:
         loop = self.run.loop
         return validate(self.method, nets, self.validation, loop.validation_images, loop.validation_px, device)
+
+    def alarms(self, scores: Scores) -> list[str]:
+        return []
 
     def card(self) -> dict[str, Any]:
         on = f"{self.held_out} validation pairs, centre crops of at most {self.run.loop.validation_px} px, while training"
@@ -115,6 +121,9 @@ class CaseFeed:
         if not found:
             return {}, rows
         return {key: _mean([(count, float(scores[key])) for count, scores in found]) for key in found[0][1]}, rows
+
+    def alarms(self, scores: Scores) -> list[str]:
+        return self.method.alarms(scores) if isinstance(self.method, Watched) else []
 
     def card(self) -> dict[str, Any]:
         return {

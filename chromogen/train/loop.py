@@ -212,6 +212,8 @@ class Training:
                 log.record(self.state.step, {f"validation/{key}": value for key, value in scores.items()})
                 log.picture(self.state.step, rows)
                 log.say(f"step {self.state.step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+                for alarm in self.feed.alarms(scores):
+                    log.say(f"step {self.state.step}: ALARM: {alarm}")
                 self._keep_best(scores)
         self.since = time.monotonic()
 

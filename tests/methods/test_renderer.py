@@ -315,3 +315,14 @@ def test_measures_by_hand() -> None:
 def test_impossible_fields_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Renderer(**fields)
+
+
+def test_modalities_that_become_alike_raise_an_alarm() -> None:
+    """A renderer that draws every modality alike, as `measure` sees it; and one that does not."""
+    method, nets = small("renderer"), by_hand()
+    for renderer, alarms in ((lambda fused, label: twice(fused), 1), (lambda fused, label: twice(fused, 0.5 - fused), 0)):
+        nets["renderer"] = Say(renderer)
+        scores = {name: float(value) for name, value in method.measure(nets, cases()).items()}
+        found = method.alarms(scores)
+        assert len(found) == alarms and all("becoming alike; let the registration loss begin later" in one for one in found)
+    assert method.alarms({}) == []

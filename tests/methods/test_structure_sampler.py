@@ -167,3 +167,9 @@ def test_cases_of_any_shape_are_resized() -> None:
 def test_impossible_fields_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StructureSampler(**fields)
+
+
+def test_one_map_for_all_noise_raises_an_alarm() -> None:
+    method = small("structure_sampler")
+    assert method.alarms({"difference_ratio": 0.5}) == method.alarms({}) == []
+    assert "they are all alike" in method.alarms({"difference_ratio": 0.014})[0]

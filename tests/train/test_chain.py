@@ -152,3 +152,12 @@ def test_a_folder_of_something_else_is_left_alone(chain: Chain, tmp_path: Path) 
     (tmp_path / "chain.json").write_text('{"prepared": "../elsewhere", "models": {}}')
     with pytest.raises(ValueError, match="leaves the chain's folder"):
         read_chain(tmp_path)
+
+
+def test_alarms_of_a_method_are_said(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(OrganReader, "alarms", lambda self, scores: [f"score {scores['score']:.0f}, look"], raising=False)
+    assert train_chain(replace(chain, stages={"organ": chain.stages["organ"]}), tmp_path / "run", device="cpu")
+    said = capsys.readouterr()
+    assert "step 2: ALARM: score" in said.out + said.err
