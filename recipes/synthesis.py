@@ -94,7 +94,7 @@ def phantom_brain() -> Chain:
 
 
 def demo() -> Chain:
-    """The same in a minute or two at 48 px, for `scripts/demo`: heads one can recognise, with lesions one can find."""
+    """The same in a minute or two at 48 px, for `scripts/demo`: heads one can recognise; their lesions take longer."""
     return Chain(
         CaseSource("brains", size_px=48, classes=("none", "lesion"), licence="phantoms, no patient"),
         Drawing(lines_of="T1"),
