@@ -1,8 +1,8 @@
 """Does a made case repeat a patient? Evidence, case by case and for the set; no guarantee of privacy.
 
 Every made case is compared with all training cases by correlation under mirroring, turns and shifts, and by its distance in
-features; held-out cases say how alike strangers are. Above the chosen percentile of that, a case counts as a copy and is
-quarantined: at the 95th about one innocent case in twenty is, too.
+features; held-out cases say how alike strangers are. A copy resembles a training case more than the chosen percentile of
+strangers do, and by more than it resembles held-out cases: a blurred mean of all patients resembles all, and copies none.
 """
 
 from collections.abc import Sequence
@@ -35,33 +35,43 @@ class Audit:
 
     def __init__(self, prepared: Prepared, gate: Gate) -> None:
         self.gate, self.prepared = gate, prepared
-        held_out = "test" if len(prepared.of_split("test")) else "val"
-        self.train, self.held_out = (self._some(split) for split in ("train", held_out))
-        self.against = f"{len(self.train)} training cases and {len(self.held_out)} held-out cases ({held_out})"
+        self.train, self.held_out = self._some("train"), self._some("val", "test")
+        self.against = f"{len(self.train)} training cases and {len(self.held_out)} held-out cases (validation and test)"
         self.real = {"train": self._pictures(self.train), "held_out": self._pictures(self.held_out)}
         self.features = {split: _features(images) for split, images in self.real.items()}
         self._details: dict[str, np.ndarray] = {}
         self.threshold: float | None = None
+        self.margin: float | None = None  # None: held-out cases of one patient, so that only the threshold counts
         if len(self.held_out) and len(self.train) > 1:
             strangers = nearest_by_correlation(self._detail("held_out"), self._detail("train"), gate.shift_px)
             self.threshold = float(np.percentile(strangers.ncc, gate.percentile))
+            others = self._resembling_other_patients()
+            known = np.isfinite(others)
+            self.margin = float(np.percentile((strangers.ncc - others)[known], gate.percentile)) if known.any() else None
 
     def look(self, cases: Sequence[MadeCase]) -> list[dict[str, Any]]:
         """Of each case the training case it resembles most, how much, how moved, and whether it is a copy."""
         images = reduced(np.stack([_channels_last(case.images) for case in cases]), self.gate.side_px)
-        found = nearest_by_correlation(detail(images, self.gate.band_px), self._detail("train"), self.gate.shift_px)
+        details = detail(images, self.gate.band_px)
+        found = nearest_by_correlation(details, self._detail("train"), self.gate.shift_px)
+        copies = np.zeros(len(cases), bool)
+        if self.threshold is not None:
+            copies = found.ncc > self.threshold
+        if self.margin is not None:
+            strangers = nearest_by_correlation(details, self._detail("held_out"), self.gate.shift_px)
+            copies &= found.ncc - strangers.ncc > self.margin
         near = authenticity(_features(images), self.features["train"])
         return [
             {
                 "nearest": self.prepared.index.cases[int(self.train[real])].name,
                 "ncc": round(float(ncc), 4),
                 "moved": transform,
-                "copy": self.threshold is not None and bool(ncc > self.threshold),
+                "copy": bool(copy),
                 "authentic": bool(authentic),
                 "features": [round(float(value), 4) for value in row],
             }
-            for real, ncc, transform, authentic, row in zip(
-                found.real, found.ncc, found.transform, near.authentic, _features(images), strict=True
+            for real, ncc, transform, authentic, row, copy in zip(
+                found.real, found.ncc, found.transform, near.authentic, _features(images), copies, strict=True
             )
         ]
 
@@ -71,6 +81,7 @@ class Audit:
         facts: dict[str, Any] = {
             "compared_with": self.against,
             "threshold_ncc": self.threshold,
+            "margin_ncc": self.margin,
             "percentile": self.gate.percentile,
             "copies": sum(one["copy"] for one in found),
             "cases": len(found),
@@ -87,13 +98,23 @@ class Audit:
             facts["nearness"] = asdict(nearness(rows, self.features["train"], self.features["held_out"]))
         return facts
 
+    def _resembling_other_patients(self) -> np.ndarray:
+        """How much each held-out case resembles its nearest held-out case of another patient; -inf where there is none."""
+        patients = np.array([self.prepared.index.cases[int(number)].patient for number in self.held_out])
+        details, found = self._detail("held_out"), np.full(len(patients), -np.inf)
+        for patient in np.unique(patients):
+            own = patients == patient
+            if not own.all():
+                found[own] = nearest_by_correlation(details[own], details[~own], self.gate.shift_px).ncc
+        return found
+
     def _detail(self, split: str) -> np.ndarray:
         if split not in self._details:
             self._details[split] = detail(self.real[split], self.gate.band_px)
         return self._details[split]
 
-    def _some(self, split: str) -> np.ndarray:
-        numbers = self.prepared.of_split(split)
+    def _some(self, *splits: str) -> np.ndarray:
+        numbers = np.concatenate([self.prepared.of_split(split) for split in splits])
         if len(numbers) <= self.gate.real_cases:
             return numbers
         return numbers[np.linspace(0, len(numbers) - 1, self.gate.real_cases).round().astype(int)]

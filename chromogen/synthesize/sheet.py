@@ -80,7 +80,8 @@ def _what(parts: Parts, wanted: Any) -> list[str]:
 def _privacy(audit: dict[str, Any]) -> list[str]:
     found = f"Compared with {audit['compared_with']}. Copies: {audit['copies']} of {audit['cases']}"
     if audit["threshold_ncc"] is not None:
-        found += f" (correlation above {audit['threshold_ncc']:.3f}, the {audit['percentile']:g}th percentile of strangers)"
+        more = f", and {audit['margin_ncc']:.3f} above that with held-out cases" if audit["margin_ncc"] is not None else ""
+        found += f" (correlation above {audit['threshold_ncc']:.3f}{more}: {audit['percentile']:g} of 100 strangers are below)"
     lines = [found + "."]
     if "nearness" in audit:
         near = audit["nearness"]

@@ -259,6 +259,22 @@ def test_blobs_reuse_no_outline_and_coco_has_their_boxes(parts: Parts, tmp_path:
     assert all(box["area"] <= box["bbox"][2] * box["bbox"][3] for box in found["annotations"]) and found["annotations"]
 
 
+def test_a_copy_is_caught_and_the_mean_of_all_patients_is_none(parts: Parts) -> None:
+    """Both resemble training cases; the mean resembles held-out ones as much."""
+    images = np.asarray(parts.prepared.arrays["images"], np.float32)
+    train = parts.prepared.of_split("train")
+    audit = Audit(parts.prepared, Gate(band_px=(0.5, 8.0)))
+
+    def looked(image: np.ndarray) -> dict:
+        flat = np.zeros(image.shape[2:], np.uint8)
+        return audit.look([MadeCase("x", image, flat, flat, None, None, None)])[0]
+
+    copied = [looked(np.ascontiguousarray(images[number][..., ::-1])) for number in train[:8]]
+    mean = looked(images[train].mean(axis=0))
+    assert all(one["copy"] and one["ncc"] > 0.999 for one in copied)
+    assert audit.threshold is not None and mean["ncc"] > audit.threshold and not mean["copy"]
+
+
 def test_where_made_cases_may_not_go(parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.txt").write_text("x")
