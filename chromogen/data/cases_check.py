@@ -12,8 +12,8 @@ from chromogen.data.cases import CaseSource, splits_of
 from chromogen.data.cases_provenance import Origin
 from chromogen.data.cases_reading import Raw, Reader
 from chromogen.data.cases_split import SPLITS, parted, synthetic_tests
+from chromogen.data.findings import Findings
 
-SHOWN = 20  # problems spelled out on a terminal; `CaseReport.problems` holds all
 OUTSIDE = 0.05  # share of a label's pixels that may lie beyond the tissue: hand-drawn edges do
 
 
@@ -33,22 +33,10 @@ class StudyFacts:
 
 
 @dataclass(frozen=True)
-class CaseReport:
-    """What `check_cases` found: `facts` to read, `notes` to know, `problems` to solve; each one sentence."""
+class CaseReport(Findings):
+    """What `check_cases` found."""
 
     studies: tuple[StudyFacts, ...]
-    facts: tuple[str, ...]
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """The report for a terminal."""
-        problems = [f"problem: {text}" for text in self.problems[:SHOWN]]
-        if len(self.problems) > SHOWN:
-            problems.append(f"problem: ... and {len(self.problems) - SHOWN} more")
-        count = len(self.problems)
-        verdict = "no problems found" if not count else f"{count} problem{'s' if count > 1 else ''} found"
-        return [*self.facts, *(f"note: {text}" for text in self.notes), *problems, verdict]
 
 
 def check_cases(source: CaseSource) -> CaseReport:
@@ -69,10 +57,10 @@ def check_cases(source: CaseSource) -> CaseReport:
         *_empty(studies, found),
     ]
     return CaseReport(
-        tuple(studies),
         tuple(_facts(source, layout, studies, found)),
         tuple(_notes(studies, found)),
         tuple(dict.fromkeys(problems)),
+        tuple(studies),
     )
 
 

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromogen.data.findings import Findings
 from chromogen.data.images import decode_image
 from chromogen.data.layouts import Pair, PairTable, find_pairs
 from chromogen.data.levels import LEVELS, name_without_level
-
-SHOWN = 20  # problems spelled out on a terminal; `CheckReport.problems` holds all
 
 _SUFFIXES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
 
@@ -30,23 +29,11 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
-class CheckReport:
-    """What `check` found: `facts` to read, `notes` to know, `problems` to solve; each one sentence."""
+class CheckReport(Findings):
+    """What `check` found in pairs."""
 
     table: PairTable
     files: Mapping[Path, FileFacts]
-    facts: tuple[str, ...]
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """The report for a terminal."""
-        problems = [f"problem: {text}" for text in self.problems[:SHOWN]]
-        if len(self.problems) > SHOWN:
-            problems.append(f"problem: ... and {len(self.problems) - SHOWN} more")
-        count = len(self.problems)
-        verdict = "no problems found" if not count else f"{count} problem{'s' if count > 1 else ''} found"
-        return [*self.facts, *(f"note: {text}" for text in self.notes), *problems, verdict]
 
 
 def check(root: Path | str, layout: str = "auto") -> CheckReport:
@@ -66,7 +53,7 @@ def check(root: Path | str, layout: str = "auto") -> CheckReport:
         *_duplicates(table.root, files, splits),
         *_parted_groups(table),
     ]
-    return CheckReport(table, files, tuple(_facts(table, files)), tuple(_notes(table, files)), tuple(problems))
+    return CheckReport(tuple(_facts(table, files)), tuple(_notes(table, files)), tuple(problems), table, files)
 
 
 def _look(path: Path) -> FileFacts:

@@ -23,7 +23,7 @@ def set_section(folder: Path, name: str) -> Section:
     """
     asked, audit = read_record(folder / "synthesis.json"), read_record(folder / "audit.json")
     kept = audit["cases"] - audit["copies"]
-    summary = f"{counted(kept, 'synthetic case')}; {counted(audit['copies'], 'copy').replace('copys', 'copies')} quarantined."
+    summary = f"{counted(kept, 'synthetic case')}; {audit['copies']:,} more quarantined as copies."
     if "nearness" in audit:
         near = audit["nearness"]
         summary += f" Nearer to a training case than to a stranger: {number(near['share'], 2)}; 0.5 is no memorisation."

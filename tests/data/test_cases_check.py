@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from chromogen.data.cases import CaseSource, SliceRule
-from chromogen.data.cases_check import SHOWN, check_cases
+from chromogen.data.cases_check import check_cases
+from chromogen.data.findings import SHOWN
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chromogen.data.check import SHOWN, check
+from chromogen.data.check import check
+from chromogen.data.findings import SHOWN
 
 
 def write(path: Path, seed: int, size: tuple[int, int] = (8, 8), mode: str = "RGB", kind: str | None = None) -> None:

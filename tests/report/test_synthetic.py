@@ -33,7 +33,7 @@ def page(folder: Path) -> Reader:
 
 def test_a_made_set_is_shown_with_its_copies_and_its_sheet(made: Path) -> None:
     shown = page(made)
-    assert "10 synthetic cases; 2 copies quarantined. Nearer to a training case than to a stranger: 0.25" in shown.text
+    assert "10 synthetic cases; 2 more quarantined as copies. Nearer to a training case than to a stranger: 0.25" in shown.text
     assert EVIL in shown.text and "chromogen synthesize -n 12" in shown.text
     assert [image["alt"] for image in shown.all("img")] == [
         "Made cases above three real ones: lines, then every modality with the outline of the lesion"
