@@ -82,37 +82,30 @@ def stages(
     return found
 
 
-def phantom_brain() -> Chain:
-    """Four contrasts of phantom brains with lesions: `chromogen data anatomy brain -o brains -n 40 --slices 6 --size-px 64`."""
+def phantoms(title: str, size_px: int, steps: int, width: int = 16, latents: int = 128, structure_steps: int = 0) -> Chain:
+    """Four contrasts of phantom brains with lesions."""
     return Chain(
-        CaseSource("brains", size_px=64, classes=("none", "lesion"), licence="phantoms, no patient"),
+        CaseSource("brains", size_px=size_px, classes=("none", "lesion"), licence="phantoms, no patient"),
         Drawing(lines_of="T1"),
-        stages(modalities=4, classes=2, size_px=64, steps=600),
-        title="phantom brains",
+        stages(4, 2, size_px, steps, width=width, latents=latents, structure_steps=structure_steps),
+        title=title,
         data=PreparedData("", mirror=True),
     )
+
+
+def phantom_brain() -> Chain:
+    """Phantom brains with lesions: `chromogen data anatomy brain -o brains -n 40 --slices 6 --size-px 64`."""
+    return phantoms("phantom brains", size_px=64, steps=600)
 
 
 def demo() -> Chain:
-    """The same in a minute or two at 48 px, for `scripts/demo`: heads one can recognise; their lesions take longer."""
-    return Chain(
-        CaseSource("brains", size_px=48, classes=("none", "lesion"), licence="phantoms, no patient"),
-        Drawing(lines_of="T1"),
-        stages(modalities=4, classes=2, size_px=48, steps=120, width=8, latents=32, structure_steps=250),
-        title="phantom brains, demo",
-        data=PreparedData("", mirror=True),
-    )
+    """In a minute or two at 48 px, for `scripts/demo`: heads one can recognise; their lesions take longer."""
+    return phantoms("phantom brains, demo", size_px=48, steps=120, width=8, latents=32, structure_steps=250)
 
 
 def tiny() -> Chain:
-    """The same in half a minute: what it makes looks like nothing, but every part of it is there."""
-    return Chain(
-        CaseSource("brains", size_px=32, classes=("none", "lesion"), licence="phantoms, no patient"),
-        Drawing(lines_of="T1"),
-        stages(modalities=4, classes=2, size_px=32, steps=20, width=4, latents=16, structure_steps=200),
-        title="phantom brains, tiny",
-        data=PreparedData("", mirror=True),
-    )
+    """In half a minute: what it makes looks like nothing, but every part of it is there."""
+    return phantoms("phantom brains, tiny", size_px=32, steps=20, width=4, latents=16, structure_steps=200)
 
 
 def open_ms() -> Chain:
