@@ -14,8 +14,8 @@ import numpy as np
 import scipy.linalg
 from scipy.spatial.distance import cdist
 
-from chromogen.evaluate.distribution import NEIGHBOURS, SEED, SUBSET_SIZE, SUBSETS, fid, kid, prdc
-from chromogen.evaluate.extractors import available, extractor_named
+from chromogen.evaluate.distribution.distances import NEIGHBOURS, SEED, SUBSET_SIZE, SUBSETS, fid, kid, prdc
+from chromogen.evaluate.distribution.extractors import available, extractor_named
 
 ROUNDS = 3
 SIDE_PX, IMAGES = 1024, 3

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chromogen.data.phantom import Phantom, draw
-from chromogen.data.phantom_truth import stained_percent
-from chromogen.evaluate.her2.cells import Cells, measure
-from chromogen.evaluate.her2.guideline import PATTERNS, pattern
-from chromogen.evaluate.her2.readout import ReadOut, read
+from chromogen.evaluate.staining.her2.cells import Cells, measure
+from chromogen.evaluate.staining.her2.guideline import PATTERNS, pattern
+from chromogen.evaluate.staining.her2.readout import ReadOut, read
+from chromogen.phantom.tissue.phantom import Phantom, draw
+from chromogen.phantom.tissue.truth import stained_percent
 
 FIRST_SEED = 9100  # looked at: below 100 and 1000-1023 (development), 5000-5011 and 9000-9011 (published in docs/her2.md)
 FIELD_UM = 256.0

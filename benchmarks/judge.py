@@ -23,12 +23,12 @@ from scipy import ndimage
 
 from chromogen.color import H_DAB, background, combine, separate
 from chromogen.data.images import read_image
-from chromogen.data.levels import level_from_name
-from chromogen.data.phantom import Phantom
-from chromogen.data.phantom_folder import write_phantoms
-from chromogen.evaluate.her2.nuclei import find_nuclei, ihc_densities
+from chromogen.evaluate.staining.her2.nuclei import find_nuclei, ihc_densities
 from chromogen.judge.folder import score_folder
 from chromogen.judge.judging import Judging
+from chromogen.levels import level_from_name
+from chromogen.phantom.tissue.folder import write_phantoms
+from chromogen.phantom.tissue.phantom import Phantom
 
 MPP = 0.5
 TISSUE = Phantom(size_px=256, mpp=MPP, her2_signal=2.0)

@@ -27,10 +27,10 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from chromogen.data.images import read_image
-from chromogen.data.levels import LEVELS
-from chromogen.data.phantom import Phantom, draw
-from chromogen.evaluate.protocols import measure
+from chromogen.evaluate.pixels.protocols import measure
 from chromogen.judge.folder import ALONE
+from chromogen.levels import LEVELS
+from chromogen.phantom.tissue.phantom import Phantom, draw
 
 SIDE_PX = 1024
 DIFFERENT = 8

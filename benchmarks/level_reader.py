@@ -21,12 +21,12 @@ from scipy import ndimage
 
 from chromogen.color import H_E_DAB, background, combine, separate
 from chromogen.data.images import list_images, read_image
-from chromogen.data.levels import level_from_name
-from chromogen.data.phantom import Phantom, draw
 from chromogen.evaluate.controls import constant
-from chromogen.evaluate.level_reader.features import features
-from chromogen.evaluate.level_reader.reader import LevelReader, Reading, reading
-from chromogen.evaluate.level_reader.training import content_hash, train
+from chromogen.evaluate.staining.level_reader.features import features
+from chromogen.evaluate.staining.level_reader.reader import LevelReader, Reading, reading
+from chromogen.evaluate.staining.level_reader.training import content_hash, train
+from chromogen.levels import level_from_name
+from chromogen.phantom.tissue.phantom import Phantom, draw
 from chromogen.tensors import Uint8Image
 
 Images = list[Uint8Image]

@@ -16,9 +16,9 @@ from skimage.filters import laplace
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from chromogen.evaluate.pixel import LUMA, global_ssim, psnr, sharpness_ratio, ssim
-from chromogen.evaluate.protocols import measure
-from chromogen.evaluate.validity import sharpness_octaves
+from chromogen.evaluate.pixels.likeness import LUMA, global_ssim, psnr, sharpness_ratio, ssim
+from chromogen.evaluate.pixels.protocols import measure
+from chromogen.evaluate.pixels.validity import sharpness_octaves
 from chromogen.tensors import Uint8Image
 
 ROUNDS = 3

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from chromogen.data.phantom import Phantom, draw
+from chromogen.phantom.tissue.phantom import Phantom, draw
 
 PAIRS = 40
 CASES = (

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from chromogen.data.batches import train_batches
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.batches import train_batches
+from chromogen.data.pairs.sets import PhantomData
 from chromogen.losses.reconstruction import octave_absolutes
 from chromogen.methods import pyramid_pix2pix
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train.loop import Training, logbook
 from chromogen.train.processes import Processes
 from chromogen.train.run import Loop, Run

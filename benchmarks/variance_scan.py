@@ -28,11 +28,11 @@ import torch
 from chromogen import methods
 from chromogen.checkpoint import load_model
 from chromogen.color import background
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
-from chromogen.evaluate.pixel import psnr, sharpness_ratio, ssim
-from chromogen.evaluate.staining import mean_dab, ordering_violations
+from chromogen.data.pairs.sets import PhantomData
+from chromogen.evaluate.pixels.likeness import psnr, sharpness_ratio, ssim
+from chromogen.evaluate.staining.amounts import mean_dab, ordering_violations
 from chromogen.method import Method
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.tensors import Uint8Images, signed_from_uint8, uint8_from_signed
 from chromogen.train.loop import train
 from chromogen.train.run import Loop, Run

@@ -14,7 +14,7 @@ needs; --loop.recompute trades time for memory.
 from pathlib import Path
 
 from chromogen import methods
-from chromogen.data.pairs import FolderData
+from chromogen.data.pairs.sets import FolderData
 from chromogen.methods import pyramid_pix2pix as pyramid_method
 from chromogen.train.run import Loop, Run
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import torch
 
 from chromogen.checkpoint import Card, load_model, save_model
-from chromogen.data.pairs import FolderData, PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.sets import FolderData, PhantomData
 from chromogen.files import written_whole
 from chromogen.method import Optimizer
 from chromogen.methods import pyramid_pix2pix
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train.run import Loop, Run
 
 HELD_OUT = ("00007_test_1+", "00052_test_3+")

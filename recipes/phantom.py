@@ -5,10 +5,10 @@ chromogen train recipes/phantom.py:demo --out runs/phantom
 
 from dataclasses import replace
 
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.sets import PhantomData
 from chromogen.method import Optimizer
 from chromogen.methods import pyramid_pix2pix
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train.run import Loop, Run
 
 # A low-power view by one scanner on one day, with a HER2 level that shows in the nuclei twice as clearly as by default.

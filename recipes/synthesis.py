@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from chromogen.data.cases import CaseSource
-from chromogen.data.cases_reading import SliceRule
-from chromogen.data.prepared import PreparedData
+from chromogen.data.cases.prepared import PreparedData
+from chromogen.data.cases.reading import SliceRule
+from chromogen.data.cases.source import CaseSource
 from chromogen.methods import classifier, detector, modality_translator, organ_reader, renderer, segmenter, structure_sampler
 from chromogen.structure.lines import PRESETS as LINES
 from chromogen.structure.lines import LineMap

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 import chromogen
-from chromogen.data.phantom import Phantom, draw
 from chromogen.files import written_whole
+from chromogen.phantom.tissue.phantom import Phantom, draw
 
 SEEDS = (900_101, 900_105, 900_110, 900_115)  # training draws 64-bit seeds, so that it met these is as good as impossible
 

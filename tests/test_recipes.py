@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chromogen import methods
-from chromogen.data.pairs import FolderData
-from chromogen.data.phantom import Phantom
-from chromogen.data.phantom_folder import write_phantoms
+from chromogen.data.pairs.sets import FolderData
+from chromogen.phantom.tissue.folder import write_phantoms
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train.chain import Chain
 from chromogen.train.loop import train
 from chromogen.train.recipe import load_recipe

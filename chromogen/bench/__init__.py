@@ -1,0 +1,1 @@
+"""Systems under equal conditions: trained and scored one process each, beside controls."""

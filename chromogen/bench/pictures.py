@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chromogen.bench.one import folder_of
 from chromogen.data.images import list_images, read_image
-from chromogen.data.levels import LEVELS, level_from_name
 from chromogen.files import written_whole
+from chromogen.levels import LEVELS, level_from_name
 from chromogen.tensors import Uint8Image
 
 LABEL_PX, HEADING_PX, GAP_PX = 150, 22, 3

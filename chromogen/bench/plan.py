@@ -8,8 +8,8 @@ from typing import Any
 
 from chromogen import methods
 from chromogen.config import to_fields
-from chromogen.data.layouts import find_pairs
-from chromogen.data.pairs import FolderData, FolderPairs, PairSet
+from chromogen.data.pairs.layouts import find_pairs
+from chromogen.data.pairs.sets import FolderData, FolderPairs, PairSet
 from chromogen.judge.judging import Judging
 from chromogen.train.run import Loop, Precision, Run
 

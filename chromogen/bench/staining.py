@@ -21,13 +21,13 @@ from scipy import ndimage
 from chromogen import methods
 from chromogen.bench.one import folder_of
 from chromogen.bench.plan import PROFILE, READER, Plan, differences
-from chromogen.data.levels import LEVELS, level_from_name
-from chromogen.data.pairs import PairSet
+from chromogen.data.pairs.sets import PairSet
 from chromogen.evaluate import controls
 from chromogen.files import write_json, written_whole
 from chromogen.judge.folder import score_folder
 from chromogen.judge.sets import train_reader
 from chromogen.judge.written import write_scores
+from chromogen.levels import LEVELS, level_from_name
 from chromogen.tensors import Uint8Image
 
 Say = Callable[[str], None]

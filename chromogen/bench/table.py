@@ -14,9 +14,9 @@ from chromogen import methods
 from chromogen.bench.one import folder_of
 from chromogen.bench.staining import CONTROLS, Outcome
 from chromogen.data.images import list_images, read_image
-from chromogen.data.levels import LEVELS
-from chromogen.evaluate.diversity import diversity
+from chromogen.evaluate.distribution.diversity import diversity
 from chromogen.files import written_whole
+from chromogen.levels import LEVELS
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ COLUMNS = (
 MEANING = """\
 PSNR and SSIM: protocol bci2022 (uint8 RGB, SSIM 7x7 uniform window), mean over images. Sharpness ratio: Laplacian energy
 over that of the real IHC, which single pixels of noise raise. Detail: energy at 1-2 px over that of the real IHC, median
-over images; 1 is as sharp, below is blur. Blurred or noisy: images that the gate of `chromogen.evaluate.validity` flags.
+over images; 1 is as sharp, below is blur. Blurred or noisy: images that the gate of `chromogen.evaluate.pixels.validity` flags.
 DAB r: Pearson's r of mean DAB density, predicted against real, over images after subtracting their class mean (within) and
 over class means (between). DAB error: mean absolute difference of mean DAB density. DAB distance: mean Wasserstein distance
 of the two distributions of density, in optical densities. DAB area: Dice overlap of the shares of 32 px tiles above 0.2.

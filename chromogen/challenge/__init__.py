@@ -1,0 +1,1 @@
+"""The evaluation container of a public challenge."""

@@ -14,7 +14,7 @@ from typing import Any
 from chromogen.challenge.mha import SUFFIX as MHA
 from chromogen.challenge.scoring import stem_of_prediction
 from chromogen.data.images import SUFFIXES, is_clutter, natural_order
-from chromogen.data.submission import opened, stepped_into
+from chromogen.data.pairs.submission import opened, stepped_into
 from chromogen.judge.files import shown
 
 JOBS_FILE = "predictions.json"

@@ -21,7 +21,7 @@ from chromogen.challenge.mha import SUFFIX as MHA
 from chromogen.challenge.scoring import ImageScore, aggregates, check_profile, row, score_one, stem_of_prediction, together
 from chromogen.checkpoint import RESEARCH_USE
 from chromogen.data.images import image_facts, is_clutter, list_images
-from chromogen.evaluate.protocols import profile_named
+from chromogen.evaluate.pixels.protocols import profile_named
 from chromogen.files import write_json
 from chromogen.judge.files import comparable, shown
 

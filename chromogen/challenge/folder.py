@@ -15,9 +15,9 @@ from chromogen.challenge.candidates import JOBS_FILE
 from chromogen.challenge.scoring import check_profile, under
 from chromogen.checkpoint import RESEARCH_USE
 from chromogen.data.images import is_clutter
-from chromogen.data.levels import LEVELS
-from chromogen.data.phantom import Phantom, draw
 from chromogen.files import write_json, written_whole
+from chromogen.levels import LEVELS
+from chromogen.phantom.tissue.phantom import Phantom, draw
 from chromogen.tensors import Uint8Image
 
 RENAMED = {"dockerignore": ".dockerignore"}  # packaging passes over hidden files

@@ -16,11 +16,11 @@ from PIL import Image
 from chromogen.challenge.mha import SUFFIX as MHA
 from chromogen.challenge.mha import mha_facts, read_mha
 from chromogen.data.images import image_facts
-from chromogen.data.levels import level_from_name
 from chromogen.judge.files import MARK
 from chromogen.judge.folder import Scores, score_folder
 from chromogen.judge.image import ImageScore
 from chromogen.judge.judging import Judging
+from chromogen.levels import level_from_name
 
 
 def stem_of_prediction(stem: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress
-from chromogen.data.phantom import Phantom
+from chromogen.phantom.tissue.phantom import Phantom
 
 PHANTOM = Phantom(size_px=512)
 
@@ -18,10 +18,10 @@ def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
         folder: The data set's folder, or a CSV manifest.
         layout: auto, or the layout's name if it should not be guessed.
     """
-    from chromogen.data.case_layouts import LAYOUTS
-    from chromogen.data.cases import CaseSource
-    from chromogen.data.cases_check import CaseReport, check_cases
-    from chromogen.data.check import CheckReport, check
+    from chromogen.data.cases.check import CaseReport, check_cases
+    from chromogen.data.cases.layouts import LAYOUTS
+    from chromogen.data.cases.source import CaseSource
+    from chromogen.data.pairs.check import CheckReport, check
 
     found: CheckReport | CaseReport
     if layout in LAYOUTS:
@@ -55,7 +55,7 @@ def write_phantoms(
         seed: The first pair's seed.
         phantom: What to draw.
     """
-    from chromogen.data import phantom_folder
+    from chromogen.phantom.tissue import folder as phantom_folder
 
     with progress("drawing") as advance:
         phantom_folder.write_phantoms(output, phantom, pairs, seed, advance)
@@ -82,7 +82,7 @@ def write_anatomy(
         size_px: Side of the images, a multiple of 16.
         seed: The same seed draws the same patients.
     """
-    from chromogen.data import anatomy
+    from chromogen.phantom import anatomy
 
     kinds = {"brain": anatomy.Brain, "fundus": anatomy.Fundus, "chest": anatomy.Chest, "lung-ct": anatomy.LungCT}
     with progress("drawing") as advance:

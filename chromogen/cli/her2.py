@@ -7,7 +7,7 @@ from tyro.conf import Positional, arg
 
 from chromogen import checkpoint
 from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress
-from chromogen.evaluate.her2.guideline import Thresholds
+from chromogen.evaluate.staining.her2.guideline import Thresholds
 
 THRESHOLDS = Thresholds()
 

@@ -93,7 +93,7 @@ def evaluate(
         workers: Processes; by default one a core. They change no number.
         seed: Of the bootstrap and of the reader's folds.
     """
-    from chromogen.data.submission import opened
+    from chromogen.data.pairs.submission import opened
     from chromogen.judge.folder import score_folder
     from chromogen.judge.judging import Judging
     from chromogen.judge.table import table

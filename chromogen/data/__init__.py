@@ -1,0 +1,1 @@
+"""What lies on disk, and training batches of it: a picture, a pair and a case each enter by one door."""

@@ -1,0 +1,1 @@
+"""Metrics and controls, pure arithmetic: arrays in, numbers out; no files."""

@@ -7,7 +7,7 @@ A challenge model with flip averaging, as published, scores 22.81 / 0.566 there:
 import numpy as np
 from jaxtyping import UInt8
 
-from chromogen.evaluate.smoothing import smoothed
+from chromogen.evaluate.pixels.smoothing import smoothed
 from chromogen.tensors import Uint8Image
 
 BLUR_PX = 4.0

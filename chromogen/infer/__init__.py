@@ -1,0 +1,1 @@
+"""Pictures of any size to virtual stains, with provenance."""

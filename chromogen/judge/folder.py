@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
-from chromogen.data.levels import LEVELS
-from chromogen.evaluate.protocols import profile_named
+from chromogen.evaluate.pixels.protocols import profile_named
 from chromogen.judge.files import Files, by_stem, shown
 from chromogen.judge.image import ImageScore, score
 from chromogen.judge.judging import Judging, Tools, slides_of
 from chromogen.judge.sets import distances, read_levels
 from chromogen.judge.summary import intervals, sharp_enough, stain, summary
+from chromogen.levels import LEVELS
 
 Progress = Callable[[int, int], None]  # (images done, images expected)
 ALONE = 8  # images that are scored faster than a second process starts

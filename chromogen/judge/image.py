@@ -11,14 +11,16 @@ from jaxtyping import Float
 
 from chromogen.color import background, dab_density
 from chromogen.data.images import read_image
-from chromogen.data.levels import level_from_name
-from chromogen.evaluate import controls, pixel, protocols, staining, validity
-from chromogen.evaluate.extractors.extractor import Extractor
-from chromogen.evaluate.level_reader.features import features as level_features
-from chromogen.evaluate.level_reader.training import content_hash
-from chromogen.evaluate.nuclei_kept import nuclei_kept
+from chromogen.evaluate import controls
+from chromogen.evaluate.distribution.extractors.extractor import Extractor
+from chromogen.evaluate.pixels import likeness, protocols, validity
+from chromogen.evaluate.staining import amounts
+from chromogen.evaluate.staining.level_reader.features import features as level_features
+from chromogen.evaluate.staining.level_reader.training import content_hash
+from chromogen.evaluate.staining.nuclei_kept import nuclei_kept
 from chromogen.judge.files import Files, fitting, shown
 from chromogen.judge.judging import Tools
+from chromogen.levels import level_from_name
 from chromogen.tensors import Uint8Image
 
 Measures = dict[str, float]
@@ -77,13 +79,13 @@ def score(files: Files, tools: Tools) -> ImageScore:
     notes: list[str] = []
 
     light = background(target)
-    dab = staining.Dab(dab_density(target, light))
+    dab = amounts.Dab(dab_density(target, light))
     real = {"dab_target": dab.amounts["dab"]}
     for name, image in beside.items():
-        compared[name] |= staining.Dab(dab_density(image, light)).measures(dab)
+        compared[name] |= amounts.Dab(dab_density(image, light)).measures(dab)
     octaves = None
     if prediction is not None:
-        measures = measures | staining.Dab(dab_density(prediction, light)).measures(dab)
+        measures = measures | amounts.Dab(dab_density(prediction, light)).measures(dab)
         measures |= _nuclei(prediction, source, tools, notes)
         octaves = _tried(lambda: validity.sharpness_octaves(prediction, target), notes)
         if octaves is not None:
@@ -104,7 +106,7 @@ def _pixels(images: Mapping[str, Uint8Image], target: Uint8Image, tools: Tools) 
         for measures, row in zip(found.values(), rows, strict=True):
             measures |= {f"{name}{mark}": value for name, value in row.items()}
         if profile is tools.profile:
-            ratios = pixel.sharpness_of_each([*images.values()], target)
+            ratios = likeness.sharpness_of_each([*images.values()], target)
             for measures, ratio in zip(found.values(), ratios, strict=True):
                 measures["sharpness"] = ratio
     return found

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chromogen.data.images import list_images, read_image
-from chromogen.data.levels import level_from_name
-from chromogen.evaluate.extractors import extractor_named
-from chromogen.evaluate.extractors.extractor import Extractor
-from chromogen.evaluate.protocols import Profile, profile_named
-from chromogen.evaluate.validity import Thresholds
+from chromogen.evaluate.distribution.extractors import extractor_named
+from chromogen.evaluate.distribution.extractors.extractor import Extractor
+from chromogen.evaluate.pixels.protocols import Profile, profile_named
+from chromogen.evaluate.pixels.validity import Thresholds
+from chromogen.levels import level_from_name
 
 READER_SUFFIX = ".json"
 MEAN_OF = 64  # training images whose mean colour is the control: more change it by less than a grey level

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from chromogen.data.images import read_image
-from chromogen.data.levels import LEVELS
-from chromogen.evaluate.distribution import distribution
-from chromogen.evaluate.level_reader import reader as level_reader
-from chromogen.evaluate.level_reader import training as level_training
-from chromogen.evaluate.level_reader.features import features as level_features
+from chromogen.evaluate.distribution.distances import distribution
+from chromogen.evaluate.staining.level_reader import reader as level_reader
+from chromogen.evaluate.staining.level_reader import training as level_training
+from chromogen.evaluate.staining.level_reader.features import features as level_features
 from chromogen.judge.image import LEVEL_READER, ImageScore, Row
 from chromogen.judge.judging import READER_SUFFIX, Judging, Tools, training_images, training_levels
 from chromogen.judge.summary import json_number
+from chromogen.levels import LEVELS
 from chromogen.tensors import Uint8Image
 
 LEAST = 4  # images below which no distance between sets is printed

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from chromogen.data.levels import LEVELS
-from chromogen.evaluate import controls, staining, statistics, validity
+from chromogen.evaluate import controls, statistics
+from chromogen.evaluate.pixels import validity
+from chromogen.evaluate.staining import amounts
 from chromogen.judge.image import MEASURES, ImageScore
 from chromogen.judge.judging import Judging
+from chromogen.levels import LEVELS
 
 WITH_INTERVALS = ("psnr", "ssim", "sharpness", "dab_error", "dab_wasserstein", "tile_dice_0.2", "nuclei_f1")
 
@@ -49,8 +51,8 @@ def stain(images: Sequence[ImageScore]) -> dict[str, Any]:
     level = [image.level for image in images]
     real = [image.real.get("dab_target", math.nan) for image in images]
     predicted = [image.measures.get("dab", math.nan) for image in images]
-    pearson = staining.correlation(level, predicted, real)
-    line = staining.calibration(predicted, real)
+    pearson = amounts.correlation(level, predicted, real)
+    line = amounts.calibration(predicted, real)
     result: dict[str, Any] = {
         "dab": "mean decadic optical density along the DAB vector of H-E-DAB, in the light of the target's glass",
         "pearson": {name: json_number(value) for name, value in vars(pearson).items()},
@@ -64,13 +66,13 @@ def stain(images: Sequence[ImageScore]) -> dict[str, Any]:
         if present:
             of_these = [level[k] for k in present]
             values = [images[k].controls[name]["dab"] for k in present]
-            within = staining.correlation(of_these, values, [real[k] for k in present]).within
+            within = amounts.correlation(of_these, values, [real[k] for k in present]).within
             result["controls"][name] = {"within": json_number(within), "ordering": _ordering(of_these, values)}
     return result
 
 
 def _ordering(level: Sequence[int | None], values: Sequence[float]) -> dict[str, Any]:
-    order = staining.ordering_violations(level, values)
+    order = amounts.ordering_violations(level, values)
     means = {LEVELS[k]: json_number(value) for k, value in order.means.items()}
     return {"violations": order.violations, "pairs": order.pairs, "class_means": means}
 

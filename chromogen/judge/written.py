@@ -5,11 +5,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from chromogen.data.levels import LEVELS
 from chromogen.evaluate import controls
 from chromogen.files import write_json, written_whole
 from chromogen.judge.folder import Scores
 from chromogen.judge.image import CONTROLLED, MEASURES, ImageScore
+from chromogen.levels import LEVELS
 
 
 def write_scores(scores: Scores, out: Path) -> None:

@@ -1,0 +1,1 @@
+"""Arithmetic of training: tensors in, scalar out. No weights, no files, no networks."""

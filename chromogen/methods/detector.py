@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from chromogen.evaluate.detection import Found, fit_of_matched_boxes, froc, mean_average_precision, nms
+from chromogen.evaluate.reading.detection import Found, fit_of_matched_boxes, froc, mean_average_precision, nms
 from chromogen.losses import detection
 from chromogen.losses.reading import label_of
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Update

@@ -9,7 +9,7 @@ control that shows what PSNR and SSIM pay for. What no 4x4 square holds, it cann
 Objective: cross-entropy GAN + 25 L1 + 25 L1 on each of three octaves, all on small images; Adam 2e-4 (0.5, 0.999).
 
 Deviations from the source
-- The quality filter is `drop_worst` of the data (chromogen/data/quality.py), our measures in the place of HistoQC's.
+- The quality filter is `drop_worst` of the data (chromogen/data/pairs/quality.py), our measures in the place of HistoQC's.
 - Evaluation uses running batch-norm statistics and no dropout; the learning rate falls at every step, not once an epoch.
 
 Ours, where the source is silent: both ways of resizing are Pillow's bicubic, clipped to the range; weights, networks, batch 2

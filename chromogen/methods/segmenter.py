@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromogen.evaluate.segmentation import dice_of_classes
+from chromogen.evaluate.reading.segmentation import dice_of_classes
 from chromogen.losses import segmentation
 from chromogen.losses.reading import Form, label_of
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Update

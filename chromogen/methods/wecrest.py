@@ -4,7 +4,7 @@ Dai, Wong & Wong, 2022, on the backbone of U-GAT-IT (Kim et al., ICLR 2020, arXi
 challenge (Zhu et al., 2023, arXiv:2305.03546, section V-D). No code was published; this is written from equations 14-18.
 Two generators (equation 15): style adversary + HER2 class + class activation + round trip. A local and a global discriminator
 for each stain (equation 18): N styles of real images and "made" (equations 16, 17), HER2 class, class activation. Pairs are
-drawn by the rule Q_i (equation 14), which lives in `chromogen.data.sampling`: a recipe sets sampling="weighted".
+drawn by the rule Q_i (equation 14), which lives in `chromogen.data.pairs.sampling`: a recipe sets sampling="weighted".
 
 How the equations are read
 - 16 and 17: the minus sign stands before both terms, and D minimises them: -ln D(real)[Y_i] - ln D(fake)[0]. The printed term

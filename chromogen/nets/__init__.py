@@ -1,0 +1,1 @@
+"""Networks: blocks, generators, discriminators, attention, readers."""

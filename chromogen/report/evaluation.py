@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chromogen.data.levels import LEVELS
+from chromogen.levels import LEVELS
 from chromogen.report.calibration import calibration
 from chromogen.report.cases import cases, value
 from chromogen.report.confusion import readings

@@ -21,9 +21,9 @@ from PIL import Image
 from chromogen.checkpoint import RESEARCH_USE
 from chromogen.config import from_fields, to_fields
 from chromogen.data.images import decode_image, list_images
-from chromogen.evaluate.her2.cells import Cells, View, measure
-from chromogen.evaluate.her2.guideline import CELL_CLASSES, PATTERNS, Thresholds, rings
-from chromogen.evaluate.her2.readout import DEFAULT_MPP, ReadOut, read
+from chromogen.evaluate.staining.her2.cells import Cells, View, measure
+from chromogen.evaluate.staining.her2.guideline import CELL_CLASSES, PATTERNS, Thresholds, rings
+from chromogen.evaluate.staining.her2.readout import DEFAULT_MPP, ReadOut, read
 from chromogen.files import write_json, written_whole
 from chromogen.report.rings import COLOURS, draw_rings, outlines
 from chromogen.tensors import Uint8Image

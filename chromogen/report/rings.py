@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float64, Int8
 from PIL import Image, ImageDraw
 
-from chromogen.evaluate.her2.cells import Cells
-from chromogen.evaluate.her2.membrane import Middles, outwards
+from chromogen.evaluate.staining.her2.cells import Cells
+from chromogen.evaluate.staining.her2.membrane import Middles, outwards
 from chromogen.tensors import Uint8Image
 
 COLOURS = ((90, 90, 180), (255, 215, 0), (225, 150, 50), (200, 50, 50))  # QuPath's of Negative, 1+, 2+ and 3+

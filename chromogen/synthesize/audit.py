@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from chromogen.data.prepared import Prepared
-from chromogen.evaluate.copies import detail, nearest_by_correlation, reduced
-from chromogen.evaluate.privacy import authenticity, nearness
+from chromogen.data.cases.prepared import Prepared
+from chromogen.evaluate.privacy.copies import detail, nearest_by_correlation, reduced
+from chromogen.evaluate.privacy.nearness import authenticity, nearness
 from chromogen.synthesize.made import MadeCase
 
 FEATURES_PX = 8  # side of the area means that distances are taken between

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from chromogen.config import nearest
-from chromogen.data.cases import SOURCE_TYPE_KEYWORD, SYNTHETIC_DESCRIP, SYNTHETIC_SOURCE_TYPE
+from chromogen.data.cases.source import SOURCE_TYPE_KEYWORD, SYNTHETIC_DESCRIP, SYNTHETIC_SOURCE_TYPE
 from chromogen.files import write_json, written_whole
 from chromogen.synthesize.made import MadeCase
 

@@ -21,7 +21,7 @@ import torch
 import chromogen
 from chromogen.checkpoint import file_sha256
 from chromogen.config import to_fields
-from chromogen.data.cases import MANIFEST
+from chromogen.data.cases.source import MANIFEST
 from chromogen.devices import bf16_is_fast
 from chromogen.files import write_json, written_whole
 from chromogen.synthesize import pictures, sheet

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from chromogen.checkpoint import Model, load_model
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.method import Renderer, StructureSampler
 from chromogen.methods import name_of
 from chromogen.train.chain import read_chain

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromogen.evaluate.detection import overlaps
-from chromogen.evaluate.segmentation import dice_of_classes
+from chromogen.evaluate.reading.detection import overlaps
+from chromogen.evaluate.reading.segmentation import dice_of_classes
 from chromogen.synthesize.labelling import Label
 from chromogen.synthesize.parts import Parts
 

@@ -1,0 +1,1 @@
+"""A run, the only loop, its state and log; chains of runs."""

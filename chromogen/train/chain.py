@@ -17,8 +17,8 @@ from rich.progress import Progress
 from chromogen import methods
 from chromogen.checkpoint import SUFFIX, file_sha256
 from chromogen.config import nearest, to_fields
-from chromogen.data.cases import CaseSource
-from chromogen.data.prepared import PreparedData
+from chromogen.data.cases.prepared import PreparedData
+from chromogen.data.cases.source import CaseSource
 from chromogen.files import write_json
 from chromogen.method import Trainable
 from chromogen.train.loop import STATE, train

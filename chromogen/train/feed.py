@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chromogen.data.batches import train_batches
-from chromogen.data.pairs import FolderData, PhantomData
-from chromogen.data.prepared import Prepared, PreparedData
+from chromogen.data.cases.prepared import Prepared, PreparedData
+from chromogen.data.pairs.batches import train_batches
+from chromogen.data.pairs.sets import FolderData, PhantomData
 from chromogen.method import Measured, Method, Watched
 from chromogen.tensors import Batch, CaseBatch, Uint8Image, on_device
 from chromogen.train.run import Run

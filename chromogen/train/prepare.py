@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from chromogen.config import nearest, to_fields
-from chromogen.data.cases import Case, CaseSet, CaseSource, open_cases
-from chromogen.data.prepared import PreparedCase
-from chromogen.data.prepared_writer import PreparedWriter, written_prepared
+from chromogen.data.cases.prepared import PreparedCase
+from chromogen.data.cases.prepared_writer import PreparedWriter, written_prepared
+from chromogen.data.cases.source import Case, CaseSet, CaseSource, open_cases
 from chromogen.files import write_json
 from chromogen.structure.labels import planes_of_boxes
 from chromogen.structure.lines import LineMap, lines

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from chromogen import methods
 from chromogen.config import to_fields
-from chromogen.data.pairs import FolderData, PhantomData
-from chromogen.data.prepared import PreparedData
+from chromogen.data.cases.prepared import PreparedData
+from chromogen.data.pairs.sets import FolderData, PhantomData
 from chromogen.method import Trainable
 
 Precision = Literal["auto", "fp32", "bf16"]

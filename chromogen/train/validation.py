@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from chromogen.config import nearest
-from chromogen.data.pairs import PairSet
-from chromogen.evaluate.pixel import psnr, sharpness_ratio, ssim
-from chromogen.evaluate.staining import mean_dab
+from chromogen.data.pairs.sets import PairSet
+from chromogen.evaluate.pixels.likeness import psnr, sharpness_ratio, ssim
+from chromogen.evaluate.staining.amounts import mean_dab
 from chromogen.method import Method
 from chromogen.tensors import Uint8Image, signed_from_uint8, uint8_from_signed
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from chromogen.data.anatomy import Brain, draw
-from chromogen.data.prepared import PreparedCase
-from chromogen.data.prepared_writer import written_prepared
+from chromogen.data.cases.prepared import PreparedCase
+from chromogen.data.cases.prepared_writer import written_prepared
+from chromogen.phantom.anatomy import Brain, draw
 
 SIZE = 32
 REAL_SPLITS = ("train",) * 6 + ("val",) * 2 + ("test",) * 3

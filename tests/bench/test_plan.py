@@ -4,8 +4,8 @@ import pytest
 
 from chromogen import methods
 from chromogen.bench.plan import Budget, Plan, budget_from_text, differences
-from chromogen.data.phantom import Phantom
-from chromogen.data.phantom_folder import write_phantoms
+from chromogen.phantom.tissue.folder import write_phantoms
+from chromogen.phantom.tissue.phantom import Phantom
 
 
 @pytest.mark.parametrize(

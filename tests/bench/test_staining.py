@@ -15,9 +15,9 @@ from chromogen.bench.plan import Budget, Plan
 from chromogen.bench.table import _add_balance
 from chromogen.cli import main
 from chromogen.data.images import read_image
-from chromogen.data.phantom import Phantom
-from chromogen.data.phantom_folder import write_phantoms
-from chromogen.evaluate.pixel import psnr
+from chromogen.evaluate.pixels.likeness import psnr
+from chromogen.phantom.tissue.folder import write_phantoms
+from chromogen.phantom.tissue.phantom import Phantom
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from chromogen import cli, methods
 from chromogen.checkpoint import Card, load_model, save_model
-from chromogen.data.phantom import Phantom, draw
 from chromogen.methods.pyramid_pix2pix import PyramidPix2pix
+from chromogen.phantom.tissue.phantom import Phantom, draw
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

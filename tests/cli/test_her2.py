@@ -12,7 +12,7 @@ from PIL import Image
 
 from chromogen.cli.her2 import her2
 from chromogen.data.images import read_image
-from chromogen.data.phantom import Phantom, draw
+from chromogen.phantom.tissue.phantom import Phantom, draw
 from chromogen.report.readouts import load_cells
 
 

@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from chromogen.data.cases import CaseSource, open_cases
-from chromogen.data.cases_check import check_cases
-from tests.data.test_case_layouts import dicom, voc
-from tests.data.test_cases import volumes
+from chromogen.data.cases.check import check_cases
+from chromogen.data.cases.source import CaseSource, open_cases
+from tests.data.cases.test_layouts import dicom, voc
+from tests.data.cases.test_source import volumes
 
 
 def rewritten(path: Path, affine: np.ndarray) -> None:

@@ -13,9 +13,9 @@ import torch
 from scipy import ndimage
 
 from chromogen.checkpoint import Model, load_model
-from chromogen.data.prepared import Prepared, PreparedCase, PreparedData
-from chromogen.data.prepared_writer import written_prepared
-from chromogen.evaluate.segmentation import dice_of_classes
+from chromogen.data.cases.prepared import Prepared, PreparedCase, PreparedData
+from chromogen.data.cases.prepared_writer import written_prepared
+from chromogen.evaluate.reading.segmentation import dice_of_classes
 from chromogen.method import Optimizer, Trainable
 from chromogen.methods import modality_translator, renderer, segmenter
 from chromogen.structure.lines import LineMap, lines

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from chromogen.data.images import read_image
 from chromogen.evaluate.controls import MEANING, blurred, constant, controls
-from chromogen.evaluate.pixel import psnr, ssim
+from chromogen.evaluate.pixels.likeness import psnr, ssim
 
 
 def test_the_constant_is_the_rounded_mean_colour() -> None:

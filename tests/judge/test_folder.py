@@ -12,7 +12,7 @@ from rich.console import Console
 
 from chromogen.data.images import read_image
 from chromogen.evaluate.controls import controls
-from chromogen.evaluate.pixel import psnr, ssim
+from chromogen.evaluate.pixels.likeness import psnr, ssim
 from chromogen.judge.folder import Scores, score_folder
 from chromogen.judge.table import table
 from chromogen.judge.written import write_scores

@@ -10,13 +10,14 @@ from PIL import Image
 
 from chromogen.color import background
 from chromogen.data.images import read_image
-from chromogen.data.phantom import Phantom
-from chromogen.data.phantom_folder import write_phantoms
-from chromogen.evaluate import protocols, staining, validity
-from chromogen.evaluate.nuclei_kept import nuclei_kept
+from chromogen.evaluate.pixels import protocols, validity
+from chromogen.evaluate.staining import amounts
+from chromogen.evaluate.staining.nuclei_kept import nuclei_kept
 from chromogen.judge.folder import score_folder
 from chromogen.judge.judging import Judging
 from chromogen.judge.written import write_scores
+from chromogen.phantom.tissue.folder import write_phantoms
+from chromogen.phantom.tissue.phantom import Phantom
 
 TISSUE = Phantom(size_px=128, mpp=0.5)
 
@@ -54,12 +55,12 @@ def test_every_number_is_that_of_the_function_that_measures_it(tissue: Path) -> 
         for profile in ("gauss11", "shift-tolerant"):
             for name, value in protocols.measure(made, real, profile).items():
                 assert image.measures[f"{name}[{profile}]"] == value
-        for name, value in staining.dab_measures(made, real, light).items():
+        for name, value in amounts.dab_measures(made, real, light).items():
             assert image.measures[name] == pytest.approx(value, nan_ok=True)
         assert image.octaves == validity.sharpness_octaves(made, real)
         assert image.measures["nuclei_f1"] == nuclei_kept(made, source, 0.5).f1
         blank = np.broadcast_to(np.rint(real.reshape(-1, 3).mean(0)).astype(np.uint8), real.shape)
-        wrong = staining.dab_measures(blank, real, light)
+        wrong = amounts.dab_measures(blank, real, light)
         assert image.controls["constant"]["dab_wasserstein"] == wrong["dab_wasserstein"] > image.measures["dab_wasserstein"]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from chromogen import methods
 from chromogen.config import from_fields, to_fields
-from chromogen.evaluate.modality_registration import registration
+from chromogen.evaluate.pixels.modality_registration import registration
 from chromogen.method import Measured, Renderer
 from chromogen.methods.random_contrast import VARIANTS, RandomContrast
 from chromogen.train.step import train_step

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from chromogen import methods
-from chromogen.evaluate.segmentation import dice_of_classes
+from chromogen.evaluate.reading.segmentation import dice_of_classes
 from chromogen.losses import segmentation
 from chromogen.losses.reading import Form
 from chromogen.method import Measured, Optimizer, Source

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from chromogen.data.batches import train_batches
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
-from chromogen.evaluate.pixel import psnr
+from chromogen.data.pairs.batches import train_batches
+from chromogen.data.pairs.sets import PhantomData
+from chromogen.evaluate.pixels.likeness import psnr
 from chromogen.methods import unet
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.tensors import signed_from_uint8, uint8_from_signed
 from chromogen.train.schedule import factor
 from chromogen.train.step import make_optimizers, train_step

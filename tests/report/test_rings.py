@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from chromogen.data.phantom import Phantom, draw
-from chromogen.evaluate.her2.cells import measure
-from chromogen.evaluate.her2.readout import read
+from chromogen.evaluate.staining.her2.cells import measure
+from chromogen.evaluate.staining.her2.readout import read
+from chromogen.phantom.tissue.phantom import Phantom, draw
 from chromogen.report.rings import COLOURS, draw_rings, outlines
 
 PAIR = draw(Phantom(size_px=256), 3, 42)

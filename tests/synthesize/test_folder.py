@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from chromogen.checkpoint import file_sha256
-from chromogen.data.anatomy import Brain, write_anatomy
-from chromogen.data.cases import CaseSource, open_cases
+from chromogen.data.cases.source import CaseSource, open_cases
 from chromogen.methods.organ_reader import OrganReader
 from chromogen.methods.renderer import Renderer
 from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
+from chromogen.phantom.anatomy import Brain, write_anatomy
 from chromogen.structure.lesions import MaskLesion
 from chromogen.synthesize import export
 from chromogen.synthesize import folder as module

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from chromogen.checkpoint import file_sha256, load_model
-from chromogen.data.anatomy import Brain, write_anatomy
-from chromogen.data.cases import CaseSource
+from chromogen.data.cases.source import CaseSource
 from chromogen.methods.modality_translator import ModalityTranslator
 from chromogen.methods.organ_reader import OrganReader
 from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
+from chromogen.phantom.anatomy import Brain, write_anatomy
 from chromogen.train.chain import Chain, Stage, read_chain, train_chain
 from chromogen.train.loop import train
 from chromogen.train.prepare import LEFT_OUT, Drawing, prepare

@@ -18,9 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from chromogen.checkpoint import file_sha256, load_model, read_tensors
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.sets import PhantomData
 from chromogen.methods import pyramid_pix2pix
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train import loop as looping
 from chromogen.train.logbook import Logbook
 from chromogen.train.loop import train
@@ -36,8 +36,8 @@ LOOP = Loop(
 )  # fmt: skip
 RUN = Run(METHOD, DATA, LOOP)
 RECIPE = """
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.sets import PhantomData
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.methods import pyramid_pix2pix
 from chromogen.train.run import Loop, Run
 from dataclasses import replace

@@ -8,8 +8,8 @@ import pytest
 
 from chromogen import methods
 from chromogen.checkpoint import file_sha256
-from chromogen.data.pairs import PhantomData
-from chromogen.data.phantom import Phantom
+from chromogen.data.pairs.sets import PhantomData
+from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train import loop as looping
 from chromogen.train.loop import train
 from chromogen.train.run import Loop, Run

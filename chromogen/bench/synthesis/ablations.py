@@ -12,8 +12,8 @@ from typing import Any
 
 from chromogen.checkpoint import method_from
 from chromogen.config import from_fields
-from chromogen.data.cases import CaseSource
-from chromogen.data.prepared import PreparedData
+from chromogen.data.cases.prepared import PreparedData
+from chromogen.data.cases.source import CaseSource
 from chromogen.methods.renderer import Renderer
 from chromogen.train.chain import Chain, Stage, read_chain, train_chain
 from chromogen.train.prepare import Drawing

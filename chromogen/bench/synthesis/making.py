@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from chromogen.bench.synthesis.plan import CHAIN_PREFIX, CONTROL_PREFIX, Plan, held_out, renders_untrained
 from chromogen.checkpoint import SUFFIX, load_model
-from chromogen.data.prepared import Prepared, PreparedCase
-from chromogen.data.prepared_writer import written_prepared
+from chromogen.data.cases.prepared import Prepared, PreparedCase
+from chromogen.data.cases.prepared_writer import written_prepared
 from chromogen.devices import pick_device
 from chromogen.structure import labels
 from chromogen.synthesize.folder import Maker, Synthesis

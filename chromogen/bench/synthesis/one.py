@@ -16,7 +16,7 @@ from chromogen.bench.synthesis.making import make
 from chromogen.bench.synthesis.plan import Plan
 from chromogen.bench.synthesis.scores import score
 from chromogen.config import from_fields
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.files import write_json
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from chromogen.bench.one import folder_of
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.files import written_whole
 
 LABEL_PX, HEADING_PX, GAP_PX, CASES, CELL_PX = 170, 22, 3, 4, 96

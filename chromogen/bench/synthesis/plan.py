@@ -9,7 +9,7 @@ from typing import Any
 from chromogen import methods
 from chromogen.bench.plan import NEVER
 from chromogen.config import nearest, to_fields
-from chromogen.data.prepared import Prepared, PreparedData
+from chromogen.data.cases.prepared import Prepared, PreparedData
 from chromogen.train.chain import FILE as CHAIN
 from chromogen.train.chain import read_chain
 from chromogen.train.run import Loop, Precision, Run

@@ -18,13 +18,13 @@ from chromogen.bench.utility.measures import measured
 from chromogen.bench.utility.readers import Reading, trained
 from chromogen.bench.utility.study import TABLES
 from chromogen.checkpoint import Card, load_model, save_model
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.devices import pick_device
-from chromogen.evaluate.distribution import distribution
-from chromogen.evaluate.diversity import similarity_of_sets
-from chromogen.evaluate.extractors import extractor_named
-from chromogen.evaluate.modality_registration import registration
-from chromogen.evaluate.usefulness import MIXTURES
+from chromogen.evaluate.distribution.distances import distribution
+from chromogen.evaluate.distribution.diversity import similarity_of_sets
+from chromogen.evaluate.distribution.extractors import extractor_named
+from chromogen.evaluate.pixels.modality_registration import registration
+from chromogen.evaluate.reading.usefulness import MIXTURES
 from chromogen.files import written_whole
 from chromogen.structure.lines import lines
 from chromogen.structure.organ import organ

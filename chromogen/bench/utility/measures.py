@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from chromogen.data.prepared import Prepared
-from chromogen.evaluate import agreement, detection
-from chromogen.evaluate.classification import macro_f1
-from chromogen.evaluate.segmentation import PixelCounts, dice_of_classes, iou_of_classes, pixel_counts
+from chromogen.data.cases.prepared import Prepared
+from chromogen.evaluate import agreement
+from chromogen.evaluate.reading import detection
+from chromogen.evaluate.reading.classification import macro_f1
+from chromogen.evaluate.reading.segmentation import PixelCounts, dice_of_classes, iou_of_classes, pixel_counts
 from chromogen.tensors import on_device
 
 Numbers = Int[np.ndarray, " cases"]

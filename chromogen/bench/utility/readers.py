@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from chromogen.bench.utility.measures import Measures, measured
-from chromogen.data.prepared import Prepared
-from chromogen.evaluate.usefulness import Mixture, draws
+from chromogen.data.cases.prepared import Prepared
+from chromogen.evaluate.reading.usefulness import Mixture, draws
 from chromogen.method import Trainable
 from chromogen.methods import classifier, detector, segmenter
 from chromogen.tensors import CaseBatch, on_device

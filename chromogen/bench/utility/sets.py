@@ -14,9 +14,9 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from chromogen.data.cases import CaseSource, open_cases
-from chromogen.data.prepared import Prepared, PreparedCase
-from chromogen.data.prepared_writer import PreparedWriter, written_prepared
+from chromogen.data.cases.prepared import Prepared, PreparedCase
+from chromogen.data.cases.prepared_writer import PreparedWriter, written_prepared
+from chromogen.data.cases.source import CaseSource, open_cases
 from chromogen.synthesize.export import read_records
 from chromogen.synthesize.folder import ASKED, LINES
 from chromogen.train.chain import FILE as CHAIN

@@ -17,9 +17,9 @@ from chromogen.bench.utility.measures import MEASURES, Measures, floor
 from chromogen.bench.utility.readers import Reading, reader_of, scored, trained
 from chromogen.bench.utility.sets import open_made, open_real, shared_origin
 from chromogen.config import nearest, to_fields
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.devices import pick_device
-from chromogen.evaluate.usefulness import MIXTURES, Mixture, Outcome, Summary, budget, gap, recommendation, summaries
+from chromogen.evaluate.reading.usefulness import MIXTURES, Mixture, Outcome, Summary, budget, gap, recommendation, summaries
 from chromogen.files import write_json
 
 FORMAT = 1

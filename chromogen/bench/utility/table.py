@@ -12,7 +12,7 @@ from chromogen.bench.utility.measures import MEASURES, Measures
 from chromogen.bench.utility.plot import write_plot
 from chromogen.bench.utility.study import FORMAT, Result
 from chromogen.config import to_fields
-from chromogen.evaluate.usefulness import Summary
+from chromogen.evaluate.reading.usefulness import Summary
 from chromogen.files import write_json, written_whole
 
 MEANING = """\

@@ -11,13 +11,13 @@ from chromogen.bench.synthesis import making
 from chromogen.bench.synthesis.ablations import SWITCHES, TABLE_1, ablations, chain_of, train_ablations
 from chromogen.bench.synthesis.making import make
 from chromogen.bench.synthesis.plan import Plan, check_system
-from chromogen.data.anatomy import Brain, write_anatomy
-from chromogen.data.cases import CaseSource
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
+from chromogen.data.cases.source import CaseSource
 from chromogen.methods.organ_reader import OrganReader
 from chromogen.methods.renderer import VARIANTS, Renderer
 from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
+from chromogen.phantom.anatomy import Brain, write_anatomy
 from chromogen.synthesize.drawing import Filters
 from chromogen.synthesize.folder import Synthesis
 from chromogen.synthesize.parts import Parts, load_parts

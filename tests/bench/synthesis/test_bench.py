@@ -12,7 +12,7 @@ from chromogen.bench.synthesis import bench as benches
 from chromogen.bench.synthesis import one
 from chromogen.bench.synthesis.plan import Plan, check_system, systems_for
 from chromogen.cli import main
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.methods import available
 from tests.bench.prepared_sets import brains, squares
 

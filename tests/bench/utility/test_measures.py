@@ -8,7 +8,7 @@ from sklearn import metrics
 from torch import nn
 
 from chromogen.bench.utility.measures import floor, measured
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from tests.bench.prepared_sets import brains, squares
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from chromogen.bench.utility.readers import Reading, batches_of, reader_of, trained, turn_of, turned
-from chromogen.data.prepared import Prepared
-from chromogen.evaluate.usefulness import MIXTURES, draws
+from chromogen.data.cases.prepared import Prepared
+from chromogen.evaluate.reading.usefulness import MIXTURES, draws
 from chromogen.methods.classifier import Classifier
 from chromogen.methods.detector import Detector
 from chromogen.methods.segmenter import Segmenter

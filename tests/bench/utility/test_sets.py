@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chromogen.bench.utility.sets import open_made, open_real, shared_origin
-from chromogen.data.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared
 from chromogen.synthesize.export import About, exporter_named
 from chromogen.synthesize.made import MadeCase
 from tests.bench.prepared_sets import brains, squares

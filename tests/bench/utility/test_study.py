@@ -12,7 +12,7 @@ from chromogen.bench.utility.readers import Reading
 from chromogen.bench.utility.study import SHORT, TABLES, Result, Study, rows_from_words, run
 from chromogen.bench.utility.table import write_result
 from chromogen.cli import main
-from chromogen.evaluate.usefulness import MIXTURES, Outcome, summaries
+from chromogen.evaluate.reading.usefulness import MIXTURES, Outcome, summaries
 from tests.bench.prepared_sets import squares
 
 SPLITS = ("train",) * 4 + ("val",) * 2 + ("test",) * 4

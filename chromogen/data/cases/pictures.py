@@ -1,0 +1,151 @@
+"""Single pictures of any kind as float32 grey levels: PNG, TIFF, JPEG, NPY, DICOM; and masks as class numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from chromogen.data.cases.dicom import read_dicom
+from chromogen.data.images import MAX_PIXELS, decode_image, image_facts, opened
+
+Pixels = Float[np.ndarray, "height width *colour"]
+
+SAME_GREY = 12  # levels of 255 between the channels of a grey picture kept as colour JPEG
+MAX_CLASS = 31  # a picture of integers up to this holds class numbers; brighter ones are drawn black and white
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Grey levels (H, W) or colours (H, W, 3) as they stand in the file.
+
+    `spacing_mm` (between rows, between columns) and `affine` ((column, row, 0, 1) to mm: right, front, head) where the file
+    tells them.
+    """
+
+    pixels: Pixels
+    spacing_mm: tuple[float, float] | None = None
+    affine: Float[np.ndarray, "4 4"] | None = None
+
+
+def read_picture(path: Path, index: int | None = None) -> Picture:
+    """The picture at `path`, or number `index` of a stack in an .npy file. 16-bit PNG and TIFF keep all their bits.
+
+    Raises ValueError with a sentence for what cannot be read (see `data.images`, `data.cases.dicom`); OSError.
+    """
+    suffix = path.suffix.casefold()
+    if suffix == ".dcm":
+        slice_ = read_dicom(path)
+        return Picture(slice_.pixels, slice_.facts.spacing_mm, slice_.facts.affine)
+    if suffix == ".npy":
+        return Picture(_from_npy(path, index).astype(np.float32))
+    return Picture(_from_image(path).astype(np.float32))
+
+
+def picture_size(path: Path, index: int | None = None) -> tuple[int, int]:
+    """Rows and columns of an image file or of one picture of a stack."""
+    if path.suffix.casefold() == ".npy":
+        height, width = _from_npy(path, index).shape[:2]
+        return height, width
+    facts = image_facts(path)
+    return facts.height, facts.width
+
+
+def stack_length(path: Path) -> int:
+    """How many pictures an .npy file of shape (N, H, W) or (N, H, W, 1 or 3) holds."""
+    stack = _npy(path)
+    if stack.ndim not in (3, 4) or stack.shape[0] == 0:
+        raise ValueError(f"{path} has the shape {stack.shape}; a stack of pictures is (N, H, W) or (N, H, W, 1 or 3)")
+    return int(stack.shape[0])
+
+
+def as_grey(pixels: Pixels) -> Float[np.ndarray, "height width"]:
+    """Luminance (0.299 R + 0.587 G + 0.114 B) of colours; grey levels stay."""
+    return pixels if pixels.ndim == 2 else (pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).astype(np.float32)
+
+
+def as_colour(pixels: Pixels) -> Float[np.ndarray, "height width 3"]:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Whether the channels say the same, up to what JPEG does to a grey picture."""
+    if pixels.ndim == 2:
+        return True
+    white = 255 if pixels.max() > 1 else 1
+    return float((pixels.max(axis=2) - pixels.min(axis=2)).max()) <= SAME_GREY / 255 * white
+
+
+def read_mask(path: Path, index: int | None = None) -> UInt8[np.ndarray, "height width"]:
+    """Class of every pixel, 0 for none.
+
+    Integers up to `MAX_CLASS` (and the numbers of a palette) are classes. Everything else is black and white with soft edges:
+    half of the brightest level a file of its kind can hold (255, 65535, or 1 for fractions) and above is class 1. JPEG always
+    is, because its noise would look like classes.
+    """
+    if path.suffix.casefold() == ".npy":
+        levels = _from_npy(path, index)
+        return classes_of(levels if levels.ndim == 2 else as_grey(levels.astype(np.float32)), f"{path}")
+    with opened(path, MAX_PIXELS) as image:
+        image.load()
+        if image.mode == "P":
+            return classes_of(np.asarray(image), str(path))
+        black_and_white, kind = image.mode == "1", str(image.format)
+    if black_and_white:
+        return (decode_image(path).pixels[..., 0] > 127).astype(np.uint8)
+    levels = _from_image(path)
+    levels = levels if levels.ndim == 2 else levels[..., 0] if is_grey(levels.astype(np.float32)) else levels.max(axis=2)
+    return (levels > 127).astype(np.uint8) if kind == "JPEG" else classes_of(levels, str(path))
+
+
+def classes_of(levels: np.ndarray, where: str) -> UInt8[np.ndarray, "height width"]:
+    """The rule of `read_mask` for an array of any type; ValueError for values that are negative or not finite."""
+    if levels.dtype.kind == "f" and not np.isfinite(levels).all():
+        raise ValueError(f"{where} holds labels that are not finite; write class numbers")
+    low, high = float(levels.min()), float(levels.max())
+    if low < 0:
+        raise ValueError(f"{where} holds the label {low:g}; classes are 0 (none), 1, 2, ...")
+    if high <= MAX_CLASS and (levels.dtype.kind != "f" or np.abs(levels - np.rint(levels)).max() < 1e-3):
+        return np.rint(levels).astype(np.uint8)
+    brightest = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0
+    return (levels >= brightest / 2).astype(np.uint8)
+
+
+def _from_image(path: Path) -> np.ndarray:
+    """(H, W) in 8 or 16 bits, or (H, W, 3) in 8; a grey picture kept as RGB loses its copies only where all three agree."""
+    with opened(path, MAX_PIXELS) as image:
+        deep = image.mode.startswith("I;16")
+        grey = deep or image.mode in ("1", "L")
+        if deep:
+            image.load()
+            return np.asarray(image).astype(np.uint16)
+    pixels = decode_image(path).pixels
+    return pixels[..., 0] if grey else pixels
+
+
+def _npy(path: Path) -> np.ndarray:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        why = "it holds Python objects, which are never unpickled" if "object" in str(error).casefold() else str(error)
+        raise ValueError(f"{path} cannot be read as a NumPy array ({why}); save plain numbers with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        raise ValueError(f"{path} does not hold plain numbers; save an array of grey levels with numpy.save")
+    return array
+
+
+def _from_npy(path: Path, index: int | None) -> np.ndarray:
+    array = _npy(path)
+    if index is not None:
+        if not 0 <= index < len(array):
+            raise ValueError(
+                f"{path} holds {len(array)} pictures, and number {index} was asked for; give as many labels as images"
+            )
+        array = array[index]
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or not 0 < array.size <= 3 * MAX_PIXELS:
+        raise ValueError(f"{path}: a picture of shape {array.shape} is neither (H, W) nor (H, W, 3)")
+    return np.array(array)

@@ -1,0 +1,282 @@
+"""Reading the images and labels of one study: which slices count, grey or colour, what becomes 0 and 1."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from chromogen.data.cases.boxes import read_boxes
+from chromogen.data.cases.dicom import dicom_facts
+from chromogen.data.cases.fit import Boxes, Normalise, picture_range, unit
+from chromogen.data.cases.pictures import Picture, as_colour, as_grey, is_grey, picture_size, read_mask, read_picture
+from chromogen.data.cases.provenance import Origin, origin_of
+from chromogen.data.cases.studies import Found, Study
+from chromogen.data.cases.volumes import SAME_MM, Axis, Volume, open_volume, robust_range
+
+FOREGROUND = 0.1  # of the volume's (or picture's) range above its lower end: what is brighter is tissue, not air
+
+Plane = Float[np.ndarray, "height width *colour"]
+Kind = Literal["volume", "ct", "dicom", "picture"]
+Rule = Literal["minmax", "percentile", "window"]
+
+
+@dataclass(frozen=True)
+class SliceRule:
+    """Which slices of a volume are cases. Numbers count from the feet (axial), the front (coronal), the right (sagittal).
+
+    The thesis of this task takes the axial slices 55 to 104 of BRATS.
+    """
+
+    axis: Axis = "axial"
+    first: int = 0
+    last: int | None = None  # inclusive; None: to the end
+    share: tuple[float, float] = (0.0, 1.0)  # of the slices from end to end, such as (0.35, 0.65) for the middle
+    every: int = 1  # 2 takes every second one of those in reach
+    min_foreground: float = (
+        0.05  # share of the slice that is tissue: above a tenth of the volume's range, in the first modality
+    )
+    lesion_only: bool = False  # only slices (and pictures) with a label
+
+    def __post_init__(self) -> None:
+        low, high = self.share
+        if self.first < 0 or (self.last is not None and self.last < self.first) or self.every < 1 or not 0 <= low < high <= 1:
+            raise ValueError(
+                f"slices from {self.first} to {self.last}, every {self.every}, share {self.share} is not possible; "
+                "write for example first 55, last 104, every 1, share (0.0, 1.0)"
+            )
+        if not 0 <= self.min_foreground < 1:
+            raise ValueError(f"slices.min_foreground is {self.min_foreground}; it must be from 0 to below 1")
+
+    def reach(self, count: int) -> range:
+        """The numbers that first, last, share and every leave of `count` slices."""
+        low, high = round(self.share[0] * count), round(self.share[1] * count)
+        end = count if self.last is None else min(count, self.last + 1)
+        return range(max(low, self.first), min(high, end), self.every)
+
+
+class Source(Protocol):
+    """What reading needs of a `CaseSource`."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def slices(self) -> SliceRule: ...
+    @property
+    def neighbours(self) -> bool: ...
+    @property
+    def colour(self) -> Literal["auto", "grey", "colour"]: ...
+    @property
+    def normalise(self) -> Normalise: ...
+    @property
+    def window_hu(self) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A case in the size of its files, images in [0, 1]. `tissue` is what is brighter than air in any modality."""
+
+    images: dict[str, Plane]
+    tissue: Bool[np.ndarray, "height width"]
+    spacing_mm: tuple[float, float] | None
+    affine: Float[np.ndarray, "4 4"] | None
+    mask: UInt8[np.ndarray, "height width"] | None = None
+    boxes: Boxes | None = None
+
+
+class Reader:
+    """Reads the studies of one set; keeps the volumes of the latest one."""
+
+    def __init__(self, source: Source, found: Found) -> None:
+        self.source, self.classes, self.label = source, found.classes, found.label
+        self._latest: tuple[Study, dict[str, Volume]] | None = None
+        self._colour = {"auto": found.colour, "grey": False, "colour": True}[source.colour]
+        self._undecided = found.studies
+        self._rules = set[str]()
+
+    def rules(self) -> str:
+        """What `normalise` came to for what was looked at."""
+        return ", ".join(sorted(self._rules))
+
+    def look(self, study: Study) -> tuple[Origin, list[int] | None]:
+        """Where a study comes from, and which of its slices count; None for a picture, [] for one that does not.
+
+        Raises ValueError for images that do not lie alike, OSError for a file that is not there.
+        """
+        for path in study.files:
+            if not path.exists():
+                raise FileNotFoundError(f"{path} does not exist")
+        origin = origin_of(study.files, Path(self.source.root).expanduser(), study.name)
+        if study.is_volume:
+            self._rule("volume")
+            return origin, self._slices(study)
+        first = _size(study.images[0][1], study.index)
+        for path in [path for _, path in study.images[1:]] + [path for path in (study.mask,) if path]:
+            _check_size(path, _size(path, study.index), study.images[0][1], first)
+        self._rule(_kind(study.images[0][1]))
+        return origin, [] if self.source.slices.lesion_only and not self._has_label(study) else None
+
+    def read(self, study: Study, number: int | None) -> Raw:
+        """A picture, or slice `number` of volumes. ValueError with a sentence, OSError."""
+        return self._picture(study) if number is None else self._slice(study, number)
+
+    def volumes(self, study: Study) -> dict[str, Volume]:
+        """The volumes of a study by modality, its label as "": opened once, checked to lie alike; voxels come when asked."""
+        if self._latest is None or self._latest[0] != study:
+            self._latest = None  # let go before the next are read
+            opened = {name: open_volume(path) for name, path in study.images}
+            first = next(iter(opened.values()))
+            if study.mask is not None:
+                opened[""] = open_volume(study.mask)
+            for volume in opened.values():
+                first.check_same_place(volume)
+            self._latest = (study, opened)
+        return self._latest[1]
+
+    def _slices(self, study: Study) -> list[int]:
+        rule, volumes = self.source.slices, self.volumes(study)
+        first = next(iter(volumes.values()))
+        numbers = list(rule.reach(first.count(rule.axis)))
+        if rule.lesion_only:
+            if "" not in volumes:
+                raise ValueError(f"{study.name} has no mask, and slices.lesion_only asks for lesions; leave it out")
+            numbers = [number for number in numbers if np.any(volumes[""].slice(rule.axis, number) > 0.5)]
+        if rule.min_foreground > 0:
+            numbers = [n for n in numbers if _tissue(first.slice(rule.axis, n), *first.range).mean() >= rule.min_foreground]
+        return numbers
+
+    def _slice(self, study: Study, number: int) -> Raw:
+        volumes, axis, rule = self.volumes(study), self.source.slices.axis, self._rule("volume")
+        first = next(iter(volumes.values()))
+        tissue = np.zeros(first.slice(axis, number).shape, dtype=bool)
+        around = [number]
+        if self.source.neighbours:
+            around = [max(number - 1, 0), number, min(number + 1, first.count(axis) - 1)]
+        images = {}
+        for name, _ in study.images:
+            volume = volumes[name]
+            here = volume.slice(axis, number)
+            low, high = volume.range if rule == "percentile" else picture_range(here, rule, self.source.window_hu)
+            planes = [unit(volume.slice(axis, n), low, high) for n in around]
+            images[name] = np.stack(planes, axis=2) if self.source.neighbours else planes[0]
+            tissue |= _tissue(here, *volume.range)
+        mask = _voxel_classes(volumes[""].slice(axis, number), study) if "" in volumes else None
+        self._check_classes(mask, study)
+        return Raw(images, tissue, first.spacing(axis), first.slice_affine(axis, number), mask)
+
+    def _picture(self, study: Study) -> Raw:
+        shown = {name: read_picture(path, study.index) for name, path in study.images}
+        (_, path), first = study.images[0], next(iter(shown.values()))
+        tissue = np.zeros(first.pixels.shape[:2], dtype=bool)
+        images = {}
+        for name, picture in shown.items():
+            where = dict(study.images)[name]
+            _check_size(where, picture.pixels.shape[:2], path, first.pixels.shape[:2])
+            _check_spacing(where, picture, path, first)
+            low, high = picture_range(picture.pixels, self._rule(_kind(where)), self.source.window_hu)
+            images[name] = self._channels(picture, study, low, high)
+            tissue |= _tissue(as_grey(picture.pixels), *robust_range(as_grey(picture.pixels)))
+        mask = None if study.mask is None else read_mask(study.mask, study.index)
+        if mask is not None and study.mask is not None:
+            _check_size(study.mask, mask.shape, path, first.pixels.shape[:2])
+        self._check_classes(mask, study)
+        return Raw(images, tissue, first.spacing_mm, first.affine, mask, self._boxes(study, first))
+
+    def _channels(self, picture: Picture, study: Study, low: float, high: float) -> Plane:
+        if self.source.neighbours:
+            here = study.images[0][1]
+            below, above = (
+                as_grey(picture.pixels if path == here else read_picture(path).pixels) for path in study.between or (here, here)
+            )
+            if below.shape != above.shape or below.shape != picture.pixels.shape[:2]:
+                raise ValueError(f"{here} and the slices beside it differ in size; leave neighbours out")
+            return unit(np.stack([below, as_grey(picture.pixels), above], axis=2), low, high)
+        return unit(as_colour(picture.pixels) if self._has_colour() else as_grey(picture.pixels), low, high)
+
+    def _has_colour(self) -> bool:
+        """Whether the pictures have colours: what the source or the layout says, else the first one that can be read."""
+        for study in self._undecided if self._colour is None else ():
+            try:
+                self._colour = not is_grey(read_picture(study.images[0][1], study.index).pixels)
+                break
+            except (ValueError, OSError):
+                continue  # whoever reads this one hears why
+        return bool(self._colour)
+
+    def _boxes(self, study: Study, picture: Picture) -> Boxes | None:
+        if self.label != "boxes":
+            return None
+        if study.boxes is None:
+            return np.zeros((0, 5), dtype=np.float32)
+        found = read_boxes(study.boxes)
+        rows, columns = picture.pixels.shape[:2]
+        if fault := found.outside(columns, rows):
+            raise ValueError(f"{study.boxes} {fault}; draw the boxes on the image of the same name")
+        return found.numbered(self.classes, study.boxes)
+
+    def _check_classes(self, mask: UInt8[np.ndarray, "height width"] | None, study: Study) -> None:
+        if mask is not None and mask.max() >= len(self.classes):
+            raise ValueError(
+                f"{study.mask} holds class {mask.max()}, but the classes are 0 to {len(self.classes) - 1} "
+                f"({', '.join(self.classes)}); name them all in classes"
+            )
+
+    def _has_label(self, study: Study) -> bool:
+        if study.category is not None:
+            raise ValueError("slices.lesion_only asks for masks or boxes, and this set has classes; leave it out")
+        if study.mask is not None:
+            return bool(read_mask(study.mask, study.index).any())
+        return study.boxes is not None and bool(read_boxes(study.boxes).names)
+
+    def _rule(self, kind: Kind) -> Rule:
+        usual: dict[Kind, Rule] = {"volume": "percentile", "ct": "window", "dicom": "percentile", "picture": "minmax"}
+        rule = usual[kind] if self.source.normalise == "auto" else self.source.normalise
+        self._rules.add(rule)
+        return rule
+
+
+def _kind(path: Path) -> Kind:
+    if path.suffix.casefold() != ".dcm":
+        return "picture"
+    return "ct" if dicom_facts(path).modality == "CT" else "dicom"
+
+
+def _size(path: Path, index: int | None) -> tuple[int, int]:
+    """Rows and columns, from the header."""
+    if path.suffix.casefold() == ".dcm":
+        facts = dicom_facts(path)
+        return facts.rows, facts.columns
+    return picture_size(path, index)
+
+
+def _check_size(path: Path, size: tuple[int, ...], first_path: Path, first: tuple[int, ...]) -> None:
+    if tuple(size) != tuple(first):
+        sizes = f"{first[1]} x {first[0]} px, {path} has {size[1]} x {size[0]}"
+        raise ValueError(
+            f"{first_path} has {sizes}; the images and the label of a case have one size: register or cut them alike"
+        )
+
+
+def _check_spacing(path: Path, picture: Picture, first_path: Path, first: Picture) -> None:
+    if picture.spacing_mm is None or first.spacing_mm is None:
+        return
+    if np.abs(np.subtract(picture.spacing_mm, first.spacing_mm)).max() > SAME_MM:
+        raise ValueError(
+            f"{first_path} has pixels of {first.spacing_mm[0]:.3g} x {first.spacing_mm[1]:.3g} mm, {path} of "
+            f"{picture.spacing_mm[0]:.3g} x {picture.spacing_mm[1]:.3g}; resample them to one grid"
+        )
+
+
+def _tissue(pixels: np.ndarray, low: float, high: float) -> Bool[np.ndarray, "height width"]:
+    return pixels > low + FOREGROUND * (high - low)
+
+
+def _voxel_classes(labels: np.ndarray, study: Study) -> UInt8[np.ndarray, "height width"]:
+    """Labels of a volume are class numbers, whatever type they are stored in."""
+    whole = np.rint(labels)
+    if labels.size and (np.abs(labels - whole).max() > 0.01 or whole.min() < 0 or whole.max() > 255):
+        raise ValueError(
+            f"{study.mask} holds labels from {labels.min():g} to {labels.max():g}; classes are whole numbers, 0 to 255"
+        )
+    return whole.astype(np.uint8)

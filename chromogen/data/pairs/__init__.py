@@ -1,0 +1,1 @@
+"""H&E and IHC of the same place: found in folders, checked, augmented, drawn in batches."""

@@ -1,0 +1,1 @@
+"""Whether made images repeat the patients they were learnt from."""
