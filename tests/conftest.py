@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+pytest_plugins = ["tests.chance"]  # every test starts from the same random states
 torch.set_num_threads(1)  # tests run side by side
 os.environ["OMP_NUM_THREADS"] = "1"  # and so do the programs they start
 

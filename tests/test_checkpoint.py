@@ -205,18 +205,18 @@ def test_weights_between_two_models_and_a_card_that_names_both(share: float, tmp
 
 
 @pytest.mark.parametrize(
-    ("b", "sentence"),
+    ("method", "stated", "sentence"),
     [
-        (model("b", 2, Pix2pix(width=2, depth=2)), "different methods, pyramid_pix2pix and pix2pix"),
-        (model("b", 2, replace(METHOD, width=3)), r"generator.0.weight is \(2, .* and \(3, .*differ in width \(2 and 3\)"),
-        (model("b", 2, replace(METHOD, blocks=2)), r"is absent and .*differ in blocks \(1 and 2\)|blocks \(1 and 2\)"),
-        (model("b", 2, mpp=1.0), "differ in mpp: 0.5 and 1.0"),
-        (model("b", 2, target_stain="ER IHC"), "differ in target_stain: HER2 IHC and ER IHC"),
+        (Pix2pix(width=2, depth=2), {}, "different methods, pyramid_pix2pix and pix2pix"),
+        (replace(METHOD, width=3), {}, r"generator.0.weight is \(2, .* and \(3, .*differ in width \(2 and 3\)"),
+        (replace(METHOD, blocks=2), {}, r"is absent and .*differ in blocks \(1 and 2\)|blocks \(1 and 2\)"),
+        (METHOD, {"mpp": 1.0}, "differ in mpp: 0.5 and 1.0"),
+        (METHOD, {"target_stain": "ER IHC"}, "differ in target_stain: HER2 IHC and ER IHC"),
     ],
 )
-def test_models_with_nothing_between_them_say_why(b: Model, sentence: str) -> None:
+def test_models_with_nothing_between_them_say_why(method: Method, stated: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        interpolated(model("a", 1), b, 0.5)
+        interpolated(model("a", 1), model("b", 2, method, **stated), 0.5)
 
 
 def test_a_field_without_a_shape_that_changes_the_picture_is_noticed() -> None:
