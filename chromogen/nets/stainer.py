@@ -79,7 +79,8 @@ class SimAM(nn.Module):
 class StyledBlock(nn.Module):
     """(x + body(x, style)) / sqrt 2: two convolutions under the style, each with a leaky ReLU, and SimAM if `attention`.
 
-    SimAM stands last with modulated weights, and before the second norm with AdaIN, as in the authors' code.
+    As in the authors' code, SimAM stands last with modulated weights and before the second norm with AdaIN; and convolutions
+    mirror their borders with modulated weights, and pad with zeros with AdaIN.
     """
 
     def __init__(self, style_channels: int, channels: int, modulation: Modulation, attention: bool) -> None:
@@ -89,9 +90,7 @@ class StyledBlock(nn.Module):
         if modulation == "weights":
             self.convs = nn.ModuleList([ModulatedConv(style_channels, channels, channels) for _ in range(2)])
         else:
-            self.convs = nn.ModuleList(
-                [nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False) for _ in range(2)]
-            )
+            self.convs = nn.ModuleList([nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)])
             self.norms = nn.ModuleList([AdaptiveNorm(style_channels, channels) for _ in range(2)])
 
     def forward(self, x: Features, style: Style) -> Features:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chromogen.method import Losses
-from chromogen.methods.bcistainer import METHOD, VARIANTS, BCIStainer
+from chromogen.methods.bcistainer import FOCAL, METHOD, VARIANTS, BCIStainer
 from chromogen.tensors import Batch, SignedImages
 from chromogen.train.step import make_optimizers, train_step
 
@@ -146,4 +146,13 @@ def test_wrong_fields_are_named() -> None:
 def test_variants_are_the_four_published_configurations_and_two_readings() -> None:
     kinds = {(v.modulation, v.attention) for v in (METHOD, *VARIANTS.values())}
     assert kinds == {("weights", True), ("weights", False), ("adain", True), ("adain", False)}
-    assert VARIANTS["averaged"].averaged_views == 7 and VARIANTS["true-class"].focal == "true-class"
+    assert VARIANTS["averaged"].averaged_views == 7 and VARIANTS["every-class"].focal == "every-class"
+
+
+def test_the_level_loss_is_as_strong_as_the_published_code_s() -> None:
+    """For even probabilities: 5 alpha (1 - 1/4)^2 ln 4 of the true class alone; the equations' mean is 3.7 times less."""
+    logits, level = torch.zeros(4, 4), torch.arange(4)
+    loss = {kind: float(METHOD.weight_level * FOCAL[kind](logits, level, METHOD.alpha, METHOD.gamma)) for kind in FOCAL}
+    by_hand = 5 * np.mean([0.5, 0.2, 0.2, 0.1]) * 0.75**2 * np.log(4)
+    assert loss[METHOD.focal] == pytest.approx(by_hand, rel=1e-5)
+    assert loss["true-class"] / loss["every-class"] == pytest.approx(3.7, abs=0.05)

@@ -87,6 +87,29 @@ def test_simam_of_a_single_pixel_is_finite() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("attention", [False, True])
+def test_adain_blocks_pad_with_zeros_and_equal_numpy(attention: bool) -> None:
+    """As the published blocks: convolution, AdaIN, leaky ReLU, convolution, SimAM, AdaIN, leaky ReLU; zeros around each map."""
+    torch.manual_seed(0)
+    block = StyledBlock(5, 3, "adain", attention).double()
+    x, style = drawn(1, 3, 6, 4), drawn(1, 5, seed=1)
+    y = x[0].numpy()
+    for number, (conv, norm) in enumerate(zip(block.convs, block.norms, strict=True)):
+        w = conv.weight.numpy()
+        padded = np.pad(y, ((0, 0), (1, 1), (1, 1)))
+        y = np.array([[[(w[o] * padded[:, i : i + 3, j : j + 3]).sum() for j in range(4)] for i in range(6)] for o in range(3)])
+        if attention and number == 1:
+            square = (y - y.mean((1, 2), keepdims=True)) ** 2
+            energy = square / (4 * (square.sum((1, 2), keepdims=True) / 23 + 1e-4)) + 0.5
+            y = y / (1 + np.exp(-energy))
+        h = style.numpy()[0] @ norm.linear.weight.numpy().T + norm.linear.bias.numpy()
+        normed = (y - y.mean((1, 2), keepdims=True)) / np.sqrt(y.var((1, 2), keepdims=True) + 1e-5)
+        y = (1 + h[:3, None, None]) * normed + h[3:, None, None]
+        y = np.where(y > 0, y, 0.2 * y)
+    assert np.allclose(block(x, style)[0].numpy(), (x[0].numpy() + y) / math.sqrt(2), atol=1e-5)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("modulation", ["weights", "adain"])
 def test_blocks_end_with_a_residual_sum_over_root_two(modulation: Literal["weights", "adain"]) -> None:
     torch.manual_seed(0)
