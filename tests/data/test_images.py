@@ -71,7 +71,7 @@ def test_16_bit_tiff_of_big_endian_grey(tmp_path: Path) -> None:
 
 def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 130]], dtype=np.uint8)).save(tmp_path / "grey.png")
-    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "L").convert("P")
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
     palette.putpalette([10, 20, 30, 200, 100, 50])
     palette.save(tmp_path / "palette.png")
     Image.fromarray(np.array([[False, True]])).save(tmp_path / "bits.png")
@@ -91,8 +91,9 @@ def test_alpha_is_composited_on_white(tmp_path: Path) -> None:
 
 
 def test_transparency_of_grey_and_palette_counts_as_alpha(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[[40, 0], [40, 255]]], dtype=np.uint8), "LA").save(tmp_path / "la.png")
-    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "L").convert("P")
+    grey, alpha = (Image.fromarray(np.array([values], dtype=np.uint8)) for values in ([40, 40], [0, 255]))
+    Image.merge("LA", (grey, alpha)).save(tmp_path / "la.png")
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
     palette.putpalette([10, 20, 30, 200, 100, 50])
     palette.save(tmp_path / "p.png", transparency=b"\x00\xff")
     assert decode_image(tmp_path / "la.png").pixels[..., 0].tolist() == [[255, 40]]

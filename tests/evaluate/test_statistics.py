@@ -41,7 +41,8 @@ def test_draws_are_those_of_a_bootstrap() -> None:
     """Against SciPy's own draws: the same spread and quantiles, within what 10,000 draws allow."""
     values = skewed(40)
     ours = resampled(values)
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=10_000, rng=np.random.default_rng(1)).bootstrap_distribution
+    drawn = stats.bootstrap((values,), np.mean, n_resamples=10_000, random_state=np.random.default_rng(1))
+    theirs = drawn.bootstrap_distribution
     assert len(ours) == 10_000
     assert ours.mean() == pytest.approx(values.mean(), abs=4 * values.std() / math.sqrt(40 * 10_000))
     assert ours.std() == pytest.approx(values.std() / math.sqrt(40), rel=0.03)
