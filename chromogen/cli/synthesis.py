@@ -39,9 +39,9 @@ def synthesize(
     """
     from chromogen.devices import pick_device
     from chromogen.synthesize.drawing import THESIS, Filters
-    from chromogen.synthesize.folder import Synthesis
     from chromogen.synthesize.folder import synthesize as make
     from chromogen.synthesize.labelling import Labelling
+    from chromogen.synthesize.maker import Synthesis
     from chromogen.synthesize.parts import load_parts
     from chromogen.train.chain import read_chain
 

@@ -1,7 +1,6 @@
 """Pictures of a made set: what it looks like beside real cases, and what lies between two latent vectors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,15 +9,13 @@ from scipy import ndimage
 from chromogen.nets.line_codec import resized
 from chromogen.synthesize.export import picture, write_marked_png
 from chromogen.synthesize.made import MadeCase
-
-if TYPE_CHECKING:
-    from chromogen.synthesize.folder import Maker
+from chromogen.synthesize.maker import Maker
 
 CASES, SIDE, GAP = 6, 5, 2
 LESION = (255, 70, 40)
 
 
-def write(out: Path, maker: "Maker") -> None:
+def write(out: Path, maker: Maker) -> None:
     """overview.png: a row a case, lines, every modality and the lesion's outline, made ones above real ones; grid.png and
     between.png: line maps over two latent numbers, and rendered on the way from one vector to another (figures 14 and 15)."""
     write_marked_png(out / "overview.png", overview(maker), {})
@@ -26,7 +23,7 @@ def write(out: Path, maker: "Maker") -> None:
     write_marked_png(out / "between.png", between(maker), {})
 
 
-def overview(maker: "Maker") -> np.ndarray:
+def overview(maker: Maker) -> np.ndarray:
     made, _ = maker.batch(0)
     rows = [row_of(case) for case in made[:CASES]]
     prepared = maker.parts.prepared
@@ -53,7 +50,7 @@ def row_of(case: MadeCase) -> np.ndarray:
 
 
 @torch.inference_mode()
-def latent_grid(maker: "Maker") -> np.ndarray:
+def latent_grid(maker: Maker) -> np.ndarray:
     method, nets = maker.parts.lines_of, maker.parts.sampler.nets
     latents = method.latent_grid(SIDE, torch.Generator().manual_seed(maker.wanted.seed))
     maps = resized(method.decode(nets, latents), *maker.parts.prepared.size_px)[:, 0].cpu().numpy()
@@ -63,7 +60,7 @@ def latent_grid(maker: "Maker") -> np.ndarray:
 
 
 @torch.inference_mode()
-def between(maker: "Maker") -> np.ndarray:
+def between(maker: Maker) -> np.ndarray:
     """Three ways from one vector to another, each a row of line maps above its rendered first modality; without lesions."""
     parts, generator = maker.parts, torch.Generator().manual_seed(maker.wanted.seed)
     assert maker.filters.level is not None

@@ -24,9 +24,10 @@ from chromogen.synthesize import folder as module
 from chromogen.synthesize.audit import Audit, Gate
 from chromogen.synthesize.drawing import THESIS, Filters, draw_lines, outline_difference, settled
 from chromogen.synthesize.export import About, exporter_named
-from chromogen.synthesize.folder import Synthesis, synthesize
+from chromogen.synthesize.folder import synthesize
 from chromogen.synthesize.labelling import Labelling, Labels
 from chromogen.synthesize.made import MadeCase
+from chromogen.synthesize.maker import Synthesis
 from chromogen.synthesize.parts import Parts, load_parts
 from chromogen.train.chain import Chain, Stage, train_chain
 from chromogen.train.prepare import Drawing

@@ -16,8 +16,8 @@ from chromogen.data.cases.prepared import Prepared, PreparedCase
 from chromogen.data.cases.prepared_writer import written_prepared
 from chromogen.devices import pick_device
 from chromogen.structure import labels
-from chromogen.synthesize.folder import Maker, Synthesis
 from chromogen.synthesize.made import MadeCase
+from chromogen.synthesize.maker import Maker, Synthesis
 from chromogen.synthesize.parts import load_parts
 from chromogen.train.chain import read_chain
 from chromogen.train.loop import STATE, train

@@ -19,7 +19,7 @@ from chromogen.methods.segmenter import Segmenter
 from chromogen.methods.structure_sampler import StructureSampler
 from chromogen.phantom.anatomy import Brain, write_anatomy
 from chromogen.synthesize.drawing import Filters
-from chromogen.synthesize.folder import Synthesis
+from chromogen.synthesize.maker import Synthesis
 from chromogen.synthesize.parts import Parts, load_parts
 from chromogen.train.chain import Chain, Stage, read_chain, train_chain
 from chromogen.train.prepare import Drawing
