@@ -1,4 +1,4 @@
-"""The only training loop: any method, one process or many, killed and resumed without a trace."""
+"""A run in its folder: the loop of `train.step` with any method, one process or many, killed and resumed without a trace."""
 
 import copy
 import signal
@@ -26,9 +26,8 @@ from chromogen.train.logbook import Logbook
 from chromogen.train.processes import Processes, started
 from chromogen.train.recompute import recompute
 from chromogen.train.run import Run
-from chromogen.train.schedule import factor
 from chromogen.train.state import State
-from chromogen.train.step import make_optimizers, train_step
+from chromogen.train.step import make_optimizers, steps_taken
 from chromogen.train.validation import rule
 
 STATE = f"state{SUFFIX}"
@@ -67,7 +66,6 @@ class Training:
     def __init__(self, run: Run, out: Path, processes: Processes, console: Console, resume: bool = False) -> None:
         self.run, self.loop, self.out, self.processes, self.console = run, run.loop, out, processes, console
         self.feed = feed_of(run)
-        self.players = run.method.players()
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
@@ -75,7 +73,7 @@ class Training:
         average = _released(run, nets) if self.loop.ema else None
         if self.loop.recompute:
             recompute(nets)  # after the average was copied, which is never trained
-        self.state = State(nets.train(), make_optimizers(self.players, nets), average)
+        self.state = State(nets.train(), make_optimizers(run.method.players(), nets), average)
         self.lent = nn.ModuleDict({**nets, **self.frozen})  # what a step sees
         missing = [name for name in getattr(run.method, "needs", ()) if name not in self.lent]
         if missing:
@@ -124,18 +122,23 @@ class Training:
 
     def steps(self, log: Logbook | None) -> Iterator[int]:
         """Take the steps that remain, one each time; gives the number of steps done."""
-        loop, state = self.loop, self.state
-        for micro_batches in self._batches():
-            self._set_rates()
-            progress = state.step / loop.steps
-            average = self.processes.average
-            terms = train_step(self.run.method, self.lent, state.optimizers, micro_batches, progress, average, self.bf16)
-            state.step += 1
+        taken = steps_taken(
+            self.run.method,
+            self.lent,
+            self.state.optimizers,
+            self._batches(),
+            self.state.step,
+            self.loop.steps,
+            self.processes.average,
+            self.bf16,
+        )
+        for step, terms in taken:
+            self.state.step = step
             self._follow()
-            self.pending.append((state.step, terms))
+            self.pending.append((step, terms))
             if log:
-                log.advance(state.step)
-            yield state.step
+                log.advance(step)
+            yield step
 
     def _how(self) -> str:
         images = self.loop.batch_size * self.loop.accumulate * self.processes.world
@@ -154,12 +157,6 @@ class Training:
             if len(micro) == k:
                 yield micro
                 micro = []
-
-    def _set_rates(self) -> None:
-        for name, optimizer in self.state.optimizers.items():
-            player = self.players[name]
-            for group in optimizer.param_groups:
-                group["lr"] = player.optimizer.lr * factor(player.schedule, self.state.step / self.loop.steps)
 
     def _follow(self) -> None:
         """Move the average towards the networks; the decay grows from 0 so that early steps are not remembered for ever."""

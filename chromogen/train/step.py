@@ -1,6 +1,6 @@
-"""The heart of training: one step of any method."""
+"""The heart of training: one step of any method, and the only loop that takes step after step."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import count
 
@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from chromogen.method import Player, Trainable, Update
 from chromogen.tensors import AnyBatch
+from chromogen.train.schedule import factor
 
 Average = Callable[[Iterable[Tensor]], None]
 
@@ -23,6 +24,28 @@ def make_optimizers(players: Mapping[str, Player], nets: nn.ModuleDict) -> dict[
         o = player.optimizer
         made[name] = kind(parameters, lr=o.lr, betas=o.betas, weight_decay=o.weight_decay)
     return made
+
+
+def steps_taken(
+    method: Trainable,
+    nets: nn.ModuleDict,
+    optimizers: Mapping[str, Optimizer],
+    batches: Iterable[Sequence[AnyBatch]],
+    done: int,
+    total: int,
+    average: Average = lambda gradients: None,
+    bf16: bool = False,
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """The only loop: a step for each list of micro-batches, from step `done` of `total` on, at the rates of the schedules.
+
+    Gives the number of steps done and the step's terms, and goes on when asked for the next.
+    """
+    players = method.players()
+    for step, micro_batches in enumerate(batches, start=done):
+        for name, optimizer in optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = players[name].optimizer.lr * factor(players[name].schedule, step / total)
+        yield step + 1, train_step(method, nets, optimizers, micro_batches, step / total, average, bf16)
 
 
 def train_step(

@@ -22,6 +22,7 @@ from chromogen.data.pairs.sets import PhantomData
 from chromogen.methods import pyramid_pix2pix
 from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train import loop as looping
+from chromogen.train import step as step_module
 from chromogen.train.logbook import Logbook
 from chromogen.train.loop import train
 from chromogen.train.recipe import changed_from_flags, load_recipe
@@ -91,7 +92,7 @@ def test_interrupted_and_resumed_ends_with_the_same_bytes(tmp_path: Path, accumu
     run = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, accumulate=accumulate))
     train(run, tmp_path / "whole", quiet=True)
 
-    real_step, calls = looping.train_step, []
+    real_step, calls = step_module.train_step, []
 
     def stopping_step(*arguments: object) -> object:
         calls.append(1)
@@ -99,11 +100,11 @@ def test_interrupted_and_resumed_ends_with_the_same_bytes(tmp_path: Path, accumu
             os.kill(os.getpid(), signal.SIGTERM)
         return real_step(*arguments)  # type: ignore[arg-type]
 
-    looping.train_step = stopping_step  # type: ignore[assignment]
+    step_module.train_step = stopping_step  # type: ignore[assignment]
     try:
         outcome = train(run, tmp_path / "parts", quiet=True)
     finally:
-        looping.train_step = real_step
+        step_module.train_step = real_step
     assert outcome.interrupted and outcome.step == 3
     train(run, tmp_path / "parts", resume=True, quiet=True)
     assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
@@ -191,7 +192,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     """A loss is computed before the update that spoils the weights: the last update before a save needs a look of its own."""
-    real_step, calls = looping.train_step, []
+    real_step, calls = step_module.train_step, []
 
     def spoiling(method: object, nets: nn.ModuleDict, *rest: object) -> object:
         calls.append(1)
@@ -200,12 +201,12 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
             next(nets.parameters()).data.fill_(float("nan"))
         return terms
 
-    looping.train_step = spoiling  # type: ignore[assignment]
+    step_module.train_step = spoiling  # type: ignore[assignment]
     try:
         with pytest.raises(FloatingPointError, match="a weight is not finite after step 4"):
             train(RUN, tmp_path / "run", quiet=True)
     finally:
-        looping.train_step = real_step
+        step_module.train_step = real_step
     assert read_tensors(tmp_path / "run" / "state.safetensors")[0]["step"] == 2
 
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from statistics import median
 from typing import Any, cast
 
@@ -19,8 +18,7 @@ from chromogen.evaluate.reading.usefulness import Mixture, draws
 from chromogen.method import Trainable
 from chromogen.methods import classifier, detector, segmenter
 from chromogen.tensors import CaseBatch, on_device
-from chromogen.train.schedule import factor
-from chromogen.train.step import make_optimizers, train_step
+from chromogen.train.step import make_optimizers, steps_taken
 
 CHOICES = 10  # how often a reader is looked at while it trains
 VALIDATION_CASES = 64  # at most, evenly spaced
@@ -48,7 +46,7 @@ class Reader:
     method: Trainable
     nets: nn.ModuleDict
     step: int
-    seconds_per_step: float
+    seconds_per_step: float  # with reading the cases, without looking at validation cases
     curve: list[tuple[int, float]]  # step and score on validation cases
 
 
@@ -124,30 +122,25 @@ def trained(
     method = reader_of(real, reading.width)
     torch.manual_seed(seed)
     nets = method.networks().to(device).train()
-    players = method.players()
-    optimizers = make_optimizers(players, nets)
+    optimizers = make_optimizers(method.players(), nets)
     held_out = real.of_split("val")
     held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), VALIDATION_CASES)).round().astype(int)]
     looks = {max(1, round(reading.steps * k / CHOICES)) for k in range(1, CHOICES + 1)}
-    curve: list[tuple[int, float]] = []
     best, chosen, times = -math.inf, None, []
-    reader = Reader(method, nets, reading.steps, math.nan, curve)
-    for step, batch in zip(count(1), batches_of(real, made, mixture, reading, seed), strict=False):
-        since = time.perf_counter()
-        progress = (step - 1) / reading.steps
-        for name, player in players.items():
-            for group in optimizers[name].param_groups:
-                group["lr"] = player.optimizer.lr * factor(player.schedule, progress)
-        terms = train_step(method, nets, optimizers, [on_device(batch, device)], progress)
+    reader = Reader(method, nets, reading.steps, math.nan, curve=[])
+    batches = ([on_device(batch, device)] for batch in batches_of(real, made, mixture, reading, seed))
+    since = time.perf_counter()
+    for step, terms in steps_taken(method, nets, optimizers, batches, 0, reading.steps):
         total = float(sum(terms.values()))  # waits for a GPU
         times.append(time.perf_counter() - since)
         if not math.isfinite(total):
             raise FloatingPointError(f"the reader's loss is not finite at step {step}")
         if step in looks and len(held_out):
             value = _score(method, nets, real, held_out, score, device)
-            curve.append((step, value))
+            reader.curve.append((step, value))
             if value > best or chosen is None:
                 best, chosen, reader.step = value, copy.deepcopy(nets.state_dict()), step
+        since = time.perf_counter()
     if chosen is not None:
         nets.load_state_dict(chosen)
     nets.eval()

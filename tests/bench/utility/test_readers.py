@@ -11,6 +11,7 @@ from chromogen.methods.classifier import Classifier
 from chromogen.methods.detector import Detector
 from chromogen.methods.segmenter import Segmenter
 from chromogen.tensors import CaseBatch
+from chromogen.train.schedule import factor
 from tests.bench.prepared_sets import brains, squares
 
 CPU = torch.device("cpu")
@@ -99,3 +100,35 @@ def test_training_repeats_itself_and_keeps_the_best_step_on_validation(tmp_path:
     assert [step for step, _ in reader.curve] == [1, 2, 3, 4] and reader.seconds_per_step > 0
     assert reader.step == next(step for step, value in reader.curve if value == best)
     assert not reader.nets["reader"].training
+
+
+@pytest.mark.parametrize("label", ["category", "boxes"])
+def test_a_reader_learns_as_a_plain_loop_does(label: str, tmp_path: Path) -> None:
+    """Written out with an Adam of its own and the schedule by hand: the same weights to the last bit."""
+    real, reading = Prepared(squares(tmp_path / label, label)), Reading(4, 2, 4)
+    score = "balanced_accuracy" if label == "category" else "average_precision"
+    method = reader_of(real, 4)
+    (player,) = method.players().values()
+    torch.manual_seed(5)
+    nets = method.networks().train()
+    adam = torch.optim.Adam(nets.parameters(), player.optimizer.lr, player.optimizer.betas)
+    after = {}
+    for step, batch in enumerate(batches_of(real, None, MIXTURES[0], reading, 5)):
+        adam.param_groups[0]["lr"] = player.optimizer.lr * factor(player.schedule, step / 4)
+        for update in method.step(nets, batch, step / 4):
+            (losses,) = update.values()
+            adam.zero_grad()
+            torch.stack(list(losses.values())).sum().backward()
+            adam.step()
+        after[step + 1] = {key: value.clone() for key, value in nets.state_dict().items()}
+    reader = trained(real, None, MIXTURES[0], reading, 5, score, CPU)
+    assert all(torch.equal(value, reader.nets.state_dict()[key]) for key, value in after[reader.step].items())
+
+
+def test_a_loss_that_is_not_finite_ends_a_reader_with_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Prepared(squares(tmp_path / "c", "category"))
+    images = real.arrays["images"].copy()
+    images[real.of_split("train")] = np.nan
+    monkeypatch.setitem(real.arrays, "images", images)
+    with pytest.raises(FloatingPointError, match="the reader's loss is not finite at step 1$"):
+        trained(real, None, MIXTURES[0], Reading(4, 2, 4), 5, "balanced_accuracy", CPU)
