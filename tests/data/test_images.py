@@ -171,9 +171,9 @@ def test_first_of_several_pages(tmp_path: Path) -> None:
     assert (decoded.pixels == [255, 0, 0]).all()
 
 
-def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((4, 4), dtype=np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match=r"a\.tif has pixels of mode 'F'.*save it as 8-bit RGB"):
+def test_floating_point_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), -3.5, dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif holds floating-point values down to -3\.5; save it as 8-bit RGB"):
         read_image(tmp_path / "a.tif")
 
 
@@ -217,7 +217,7 @@ def test_100_million_pixels_load_within_2_5_copies_and_leave_pillow_alone(tmp_pa
 
 @pytest.mark.parametrize("band_pixels", [1, 7, 20, 35, 100])
 def test_bands_join_without_gap_or_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band_pixels: int) -> None:
-    monkeypatch.setattr("chromogen.data.images._BAND_PIXELS", band_pixels)
+    monkeypatch.setattr("chromogen.data.formats.plain.BAND_PIXELS", band_pixels)
     Image.fromarray(random_rgb()).save(tmp_path / "a.png")
     assert np.array_equal(read_image(tmp_path / "a.png"), random_rgb())
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chromogen.data.cases.dicom import read_dicom
-from chromogen.data.images import MAX_PIXELS, decode_image, image_facts, opened
+from chromogen.data.images import MAX_PIXELS, image_facts, read_image, read_levels
 
 Pixels = Float[np.ndarray, "height width *colour"]
 
@@ -39,7 +39,15 @@ def read_picture(path: Path, index: int | None = None) -> Picture:
         return Picture(slice_.pixels, slice_.facts.spacing_mm, slice_.facts.affine)
     if suffix == ".npy":
         return Picture(_from_npy(path, index).astype(np.float32))
-    return Picture(_from_image(path).astype(np.float32))
+    found = read_levels(path)
+    values = found.values.astype(np.float32)
+    if found.kind == "palette":
+        values = read_image(path).astype(np.float32)
+    elif found.kind == "bilevel":
+        values *= 255
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path} holds grey levels that are not finite; save it without them")
+    return Picture(values)
 
 
 def picture_size(path: Path, index: int | None = None) -> tuple[int, int]:
@@ -86,16 +94,11 @@ def read_mask(path: Path, index: int | None = None) -> UInt8[np.ndarray, "height
     if path.suffix.casefold() == ".npy":
         levels = _from_npy(path, index)
         return classes_of(levels if levels.ndim == 2 else as_grey(levels.astype(np.float32)), f"{path}")
-    with opened(path, MAX_PIXELS) as image:
-        image.load()
-        if image.mode == "P":
-            return classes_of(np.asarray(image), str(path))
-        black_and_white, kind = image.mode == "1", str(image.format)
-    if black_and_white:
-        return (decode_image(path).pixels[..., 0] > 127).astype(np.uint8)
-    levels = _from_image(path)
-    levels = levels if levels.ndim == 2 else levels[..., 0] if is_grey(levels.astype(np.float32)) else levels.max(axis=2)
-    return (levels > 127).astype(np.uint8) if kind == "JPEG" else classes_of(levels, str(path))
+    found = read_levels(path)
+    levels = found.values
+    if levels.ndim == 3:
+        levels = levels[..., 0] if is_grey(levels.astype(np.float32)) else levels.max(axis=2)
+    return (levels > 127).astype(np.uint8) if found.format == "JPEG" else classes_of(levels, str(path))
 
 
 def classes_of(levels: np.ndarray, where: str) -> UInt8[np.ndarray, "height width"]:
@@ -109,18 +112,6 @@ def classes_of(levels: np.ndarray, where: str) -> UInt8[np.ndarray, "height widt
         return np.rint(levels).astype(np.uint8)
     brightest = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0
     return (levels >= brightest / 2).astype(np.uint8)
-
-
-def _from_image(path: Path) -> np.ndarray:
-    """(H, W) in 8 or 16 bits, or (H, W, 3) in 8; a grey picture kept as RGB loses its copies only where all three agree."""
-    with opened(path, MAX_PIXELS) as image:
-        deep = image.mode.startswith("I;16")
-        grey = deep or image.mode in ("1", "L")
-        if deep:
-            image.load()
-            return np.asarray(image).astype(np.uint16)
-    pixels = decode_image(path).pixels
-    return pixels[..., 0] if grey else pixels
 
 
 def _npy(path: Path) -> np.ndarray:
