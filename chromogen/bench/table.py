@@ -17,6 +17,7 @@ from chromogen.data.images import list_images, read_image
 from chromogen.evaluate.distribution.diversity import diversity
 from chromogen.files import written_whole
 from chromogen.levels import LEVELS
+from chromogen.tables import read_table
 
 Row = dict[str, Any]
 
@@ -105,8 +106,7 @@ def _source(out: Path) -> str:
 def _row(name: str, folder: Path, real_diversity: float) -> Row:
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     overall, stained, kept = metrics["overall"], metrics["staining"], metrics["overall"].get("nuclei_f1")
-    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as handle:
-        images = list(csv.DictReader(handle))
+    images = read_table(folder / "per_image.csv").records()
     order, shares = stained["ordering_prediction"], metrics["validity"].get("shares", {})
     made = list_images(folder / "made") if (folder / "made").is_dir() else list_images(folder)
     details = [float(image["octave_fine"]) for image in images if image.get("octave_fine")]
@@ -235,8 +235,8 @@ def _per_image(out: Path, systems: Sequence[str]) -> list[Row]:
         "nuclei_chance",
     )
     for name, folder in places:
-        with (folder / "per_image.csv").open(newline="", encoding="utf-8") as handle:
-            rows += [{"system": name, **{key: row.get(key, "") for key in kept}} for row in csv.DictReader(handle)]
+        records = read_table(folder / "per_image.csv").records()
+        rows += [{"system": name, **{key: row.get(key, "") for key in kept}} for row in records]
     return rows
 
 

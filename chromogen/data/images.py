@@ -4,7 +4,6 @@ The content decides the format, never the extension: the `.png` files of BCI are
 (`formats/tiff.py`), PNG, JPEG and BMP through Pillow (`formats/plain.py`); what cannot be converted exactly is refused.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 from chromogen.data.formats import plain, resolution
 from chromogen.data.formats.samples import to_rgb8
 from chromogen.data.formats.tiff import opened_tiff, samples_of
+from chromogen.data.names import natural_order as natural_order
 from chromogen.tensors import Uint8Image
 
 MAX_PIXELS = 2**28  # a whole 16,384 x 16,384 image; 0.8 GB of RGB
@@ -151,12 +151,6 @@ def conversion_lines(notes: Iterable[tuple[str, Iterable[str]]], what: str = "im
 
 def _inverted(values: np.ndarray, bits: int) -> np.ndarray:
     return values.max() - values if values.dtype.kind == "f" else (2**bits - 1 - values).astype(values.dtype)
-
-
-def natural_order(path: Path) -> tuple[object, ...]:
-    """Sort key by which `2.png` stands before `10.png`, whatever the case."""
-    parts = re.split(r"([0-9]+)", path.name.casefold())
-    return (*((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), path.name)
 
 
 def list_images(folder: Path | str) -> list[Path]:

@@ -1,12 +1,12 @@
 """Which prediction and which source belong to a target: files of one name."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chromogen.data.images import list_images, read_image
+from chromogen.data.names import comparable as comparable
 from chromogen.tensors import Uint8Image
 
 MARK = re.compile(r"\.virtual-[a-z0-9]+$")  # `translate` writes NAME.virtual-her2.png for NAME.png
@@ -26,11 +26,6 @@ class Files:
 def shown(name: str) -> str:
     """`name` with backslashes for what is no Unicode, as some file names are not, so that it can be printed and written."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def comparable(name: str) -> str:
-    """`name` as names are compared: one Unicode form, so that what a Mac packed still fits."""
-    return unicodedata.normalize("NFC", name)
 
 
 def by_stem(folder: Path, role: str) -> dict[str, list[Path]]:

@@ -1,6 +1,5 @@
 """What a judge measures, and the tools it needs for that."""
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chromogen.data.images import list_images, read_image
+from chromogen.data.names import comparable
 from chromogen.evaluate.distribution.extractors import extractor_named
 from chromogen.evaluate.distribution.extractors.extractor import Extractor
 from chromogen.evaluate.pixels.protocols import Profile, profile_named
 from chromogen.evaluate.pixels.validity import Thresholds
-from chromogen.levels import level_from_name
+from chromogen.levels import level_from_name, stem_of
+from chromogen.tables import read_table
 
 READER_SUFFIX = ".json"
 MEAN_OF = 64  # training images whose mean colour is the control: more change it by less than a grey level
@@ -94,13 +95,13 @@ def training_levels(paths: list[Path]) -> list[int | None]:
 
 def slides_of(table: Path, names: list[str]) -> list[str]:
     """The slide of each image, from a CSV file with the columns name and slide; an image that is not in it is a ValueError."""
-    with table.open(newline="", encoding="utf-8-sig") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(table).records(casefold=True)
     if not rows or not {"name", "slide"} <= rows[0].keys():
         raise ValueError(f"{table} needs the columns name and slide")
-    slide = {Path(row["name"]).stem if Path(row["name"]).suffix else row["name"]: row["slide"] for row in rows}
-    slide |= {row["name"]: row["slide"] for row in rows}
-    missing = [name for name in names if not slide.get(name)]
+    slide = {comparable(stem_of(row["name"])): row["slide"] for row in rows}
+    slide |= {comparable(row["name"]): row["slide"] for row in rows}
+    wanted = {name: slide.get(comparable(name)) or slide.get(comparable(stem_of(name))) for name in names}
+    missing = [name for name in names if not wanted[name]]
     if missing:
         raise ValueError(f"{table} names no slide for {missing[0]} ({len(missing)} images in all)")
-    return [slide[name] for name in names]
+    return [str(wanted[name]) for name in names]

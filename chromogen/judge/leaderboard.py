@@ -1,20 +1,23 @@
 """Entries ranked: evaluations of one protocol over one set of images, or a table of means, with what is sure about it."""
 
-import csv
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from chromogen.data.names import comparable
 from chromogen.evaluate import ranking, statistics
 from chromogen.evaluate.ranking import Place, RankInterval, Rule
 from chromogen.evaluate.statistics import Comparison
+from chromogen.tables import pointed, read_table
 
 NAME_HEADINGS = ("entry", "name", "team", "system")
+TEXTS = {*NAME_HEADINGS, "slide", "profile", "status", "reason"}
 SAME_TARGET = ("dab_target", "blurred_target_psnr")  # measured on the real image alone, so equal for every entry
 DEPENDENCE = "images count as independent here; patches of one slide are not: name the slides with --slides"
 Progress = Callable[[int, int, str], None]  # (comparisons done, comparisons expected, entry)
@@ -106,7 +109,7 @@ def _from_folder(folder: Path, name: str, rule: Rule) -> Entry:
     for file in (folder / "metrics.json", table):
         if not file.is_file():
             raise ValueError(f"{folder} holds no {file.name}; name a folder that `chromogen evaluate` wrote")
-    rows = _read_csv(table)
+    rows = _records(table)
     if not rows or not {"name", "status"} <= rows[0].keys():
         raise ValueError(f"{table} needs a row an image and the columns name and status; run `chromogen evaluate` again")
     images = {row["name"]: row for row in rows}
@@ -125,7 +128,7 @@ def _protocol(file: Path) -> str:
 
 def _from_table(path: Path) -> list[Entry]:
     """One entry a row; every other column that holds numbers is a measure."""
-    rows = _read_csv(path)
+    rows = _records(path)
     heading = next((name for name in NAME_HEADINGS if rows and name in rows[0]), None)
     if heading is None or "target_file" in rows[0]:
         raise ValueError(
@@ -138,22 +141,6 @@ def _from_table(path: Path) -> list[Entry]:
         known = {name: value for name, value in numbers.items() if not math.isnan(value)}
         entries.append(Entry(row[heading], row.get("profile", ""), known))
     return entries
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows by lower-case heading, blanks around cells removed."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:  # spreadsheets put a mark before the first heading
-            lines = [[cell.strip() for cell in line] for line in csv.reader(handle) if any(cell.strip() for cell in line)]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a CSV file in UTF-8") from None
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    heading = [name.lower() for name in lines[0]]
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(heading):
-            raise ValueError(f"{path}, row {number}: {len(line)} cells under {len(heading)} headings")
-    return [dict(zip(heading, line, strict=True)) for line in lines[1:]]
 
 
 def _column(entry: Entry, column: str, names: Sequence[str]) -> np.ndarray:
@@ -207,14 +194,28 @@ def _one_set(entries: Sequence[Entry]) -> list[str] | None:
 
 
 def _slides(path: Path, names: Sequence[str]) -> list[str]:
-    rows = _read_csv(path)
+    rows = _records(path)
     if not rows or not {"name", "slide"} <= rows[0].keys():
         raise ValueError(f"{path} needs the columns name and slide")
-    slide = {row["name"]: row["slide"] for row in rows}
-    missing = [name for name in names if not slide.get(name)]
+    slide = {comparable(row["name"]): row["slide"] for row in rows}
+    missing = [name for name in names if not slide.get(comparable(name))]
     if missing:
         raise ValueError(f"{path} names no slide for {len(missing)} images, {missing[0]} among them")
-    return [slide[name] for name in names]
+    return [slide[comparable(name)] for name in names]
+
+
+def _records(path: Path) -> list[dict[str, str]]:
+    """Rows by heading in small letters, numbers with a decimal point."""
+    table = read_table(path)
+    rows = table.records(casefold=True)
+    for number, row in zip(table.numbers, rows, strict=True):
+        for heading in row.keys() - TEXTS:
+            if re.fullmatch(r"[+-]?[\d.]*,[\d.,]*(e[+-]?\d+)?", row[heading], re.IGNORECASE):
+                try:
+                    row[heading] = pointed(row[heading], table.comma)
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {number}, {heading}: {error}") from None
+    return rows
 
 
 def _against(

@@ -1,6 +1,5 @@
 """The section of one evaluation: what it says in words, tables beside the controls, charts, and the images."""
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from chromogen.report.score_tables import class_tables, pixel_table, stain_table
 from chromogen.report.section import Section, found_path, origin, read_record
 from chromogen.report.swipe import script
 from chromogen.report.verdict import verdicts
+from chromogen.tables import read_table
 
 LISTED = 6  # names in a notice; the rest is counted
 SPREADS = (
@@ -36,8 +36,7 @@ def evaluation_section(folder: Path, name: str) -> Section:
     Raises OSError, ValueError or KeyError where these files are not what `write_scores` writes.
     """
     metrics = read_record(folder / "metrics.json")
-    with (folder / "per_image.csv").open(encoding="utf-8", newline="") as handle:
-        images = list(csv.DictReader(handle))
+    images = read_table(folder / "per_image.csv").records()
     roles = ("source", "prediction", "target")
     folders = {role: None if metrics[role] is None else found_path(metrics[role], folder) for role in roles}
     body = [

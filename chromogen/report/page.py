@@ -4,7 +4,6 @@ Nothing comes from the network: the page can be mailed, printed and opened in te
 the page works without it.
 """
 
-import csv
 from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import version
@@ -18,7 +17,7 @@ from chromogen.report.stained import stained_section
 from chromogen.report.synthetic import set_section, use_section
 from chromogen.report.training import training_section
 
-FOREIGN = (TypeError, AttributeError, IndexError, OverflowError, csv.Error)  # what files of another make lead to
+FOREIGN = (TypeError, AttributeError, IndexError, OverflowError)  # what files of another make lead to
 
 BANNER = "Research use only. Not for diagnosis. A virtual stain is a model's prediction, not a measurement of HER2."
 

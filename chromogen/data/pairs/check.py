@@ -10,7 +10,8 @@ from pathlib import Path
 
 from chromogen.data.findings import Findings
 from chromogen.data.images import decode_image
-from chromogen.data.pairs.layouts import Pair, PairTable, find_pairs
+from chromogen.data.pairs.layouts import find_pairs
+from chromogen.data.pairs.table import Pair, PairTable
 from chromogen.levels import LEVELS, name_without_level
 
 _SUFFIXES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
@@ -100,7 +101,7 @@ def _facts(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
 
 
 def _notes(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
-    notes = []
+    notes = list(table.notes)
     if table.layout == "bci":
         notes.append("these names hold no patient or slide id: that no patient is in two splits cannot be verified")
         notes.append("the HER2 level in a name is the slide's, not the patch's")

@@ -14,7 +14,8 @@ import numpy as np
 from chromogen.config import nearest
 from chromogen.data.images import PairImages, image_facts, read_image, resize_image
 from chromogen.data.pairs.augment import Draws
-from chromogen.data.pairs.layouts import Pair, PairTable, find_pairs
+from chromogen.data.pairs.layouts import find_pairs
+from chromogen.data.pairs.table import Pair, PairTable
 from chromogen.levels import LEVELS, name_without_level, stem_of
 from chromogen.phantom.tissue.phantom import Phantom, draw
 from chromogen.tensors import Uint8Image

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromogen.data.pairs.layouts import find_pairs
+from tests.miniatures import pairs as miniatures
 
 
 def touch(root: Path, *names: str) -> None:
@@ -113,6 +114,22 @@ def test_side_by_side_mixed_with_others(tmp_path: Path) -> None:
     paint(tmp_path / "2.png", 15, 8)
     with pytest.raises(ValueError, match=r"1 images look like side-by-side pairs.*but 1 do not, for example .*2\.png"):
         find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("name", miniatures.LAYOUTS)
+def test_every_layout_that_is_known(name: str, tmp_path: Path) -> None:
+    wanted = miniatures.write(name, tmp_path)
+    table = find_pairs(tmp_path)
+    found: dict[str, list[str]] = {}
+    for pair in table.pairs:
+        found.setdefault(pair.split, []).append(pair.name)
+    assert table.layout == wanted.layout and table.unpaired == () and table.paired
+    assert {split: sorted(names) for split, names in found.items()} == {
+        split: sorted(names) for split, names in wanted.splits.items()
+    }
+    groups = {pair.name: pair.group for pair in table.pairs}
+    assert all(groups[name] == group for name, group in wanted.groups.items())
+    assert find_pairs(tmp_path, wanted.layout) == table
 
 
 def write_manifest(root: Path, text: str, encoding: str = "utf-8") -> Path:
