@@ -5,6 +5,7 @@
 imagecodecs, because Pillow keeps eight of their sixteen bits before anyone can ask which.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,18 @@ TURNED = "EXIF orientation applied"
 DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
 _GREY = ("1", "L", "LA", "La", *DEEP_GREY)
 _READABLE = (*_GREY, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_OTHERS = tuple(
+    (name, re.compile(start, re.DOTALL))
+    for name, start in (
+        *(("GIF", rb"GIF8"), ("WebP", rb"RIFF....WEBP"), ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), ("PDF", rb"%PDF")),
+        *(
+            ("JPEG XL", rb"\0\0\0\x0cJXL |\xff\x0a"),
+            ("HEIC or AVIF", rb"....ftyp"),
+            ("gzip", rb"\x1f\x8b"),
+            ("ZIP", rb"PK\x03\x04"),
+        ),
+    )
+)
 _BROKEN = (  # what Pillow and imagecodecs raise on damaged files, depending on where the damage is
     *(SyntaxError, OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
@@ -42,11 +55,11 @@ _BROKEN = (  # what Pillow and imagecodecs raise on damaged files, depending on 
 def opened_plain(path: Path, max_pixels: int) -> Iterator[ImageFile]:
     """The Pillow image at `path`, its header read and checked. Raises ValueError with a sentence, OSError."""
     with path.open("rb") as handle:
-        magic = handle.read(8)
+        magic = handle.read(16)
         handle.seek(0)
         reader = next((reader for start, reader in READERS.items() if magic.startswith(start)), None)
         if reader is None:
-            what = "is empty" if not magic else "is none of PNG, JPEG, TIFF or BMP inside"
+            what = "is empty" if not magic else f"is none of PNG, JPEG, TIFF or BMP inside{_other_kind(magic)}"
             raise ValueError(f"{path} {what}; copy it again from its origin or save it as PNG")
         with _damage_explained(path, reader.format):
             image = reader(handle, str(path))
@@ -122,7 +135,46 @@ def _damage_explained(path: Path, kind: str | None) -> Iterator[None]:
         if isinstance(error, ValueError) and str(error).startswith(str(path)):
             raise
         why = f"{kind}: {error}" if str(error) else str(kind)
-        raise ValueError(f"{path} is damaged or cut short ({why}); copy it again from its origin") from error
+        content = path.read_bytes()
+        if unread := _unread_kind(content, str(error)):
+            raise ValueError(f"{path} is {kind} of a kind that is not read ({unread}); save it as 8-bit PNG") from error
+        what = "damaged or cut short" if _is_cut(content) else "damaged"
+        raise ValueError(f"{path} is {what} ({why}); copy it again from its origin") from error
+
+
+def _other_kind(magic: bytes) -> str:
+    """The name of a format that is not read, in brackets, where its first bytes tell."""
+    return next((f" (it begins as {name})" for name, start in _OTHERS if start.match(magic)), "")
+
+
+def _unread_kind(content: bytes, error: str) -> str:
+    """What is unusual in a sound file that Pillow does not read: the JPEG process or its bits; words of Pillow for BMP."""
+    if content.startswith(b"\xff\xd8"):
+        process, bits = _jpeg_process(content)
+        if process is not None and process not in (0xC0, 0xC1, 0xC2):
+            return "JPEG-LS" if process == 0xF7 else f"JPEG process {process - 0xC0}"
+        return f"{bits} bits" if bits not in (None, 8) else ""
+    return error if error.startswith("Unsupported") else ""
+
+
+def _jpeg_process(content: bytes) -> tuple[int | None, int | None]:
+    """The number of the start-of-frame marker and the bits of a sample; None where there is none."""
+    place = 2
+    while place + 5 < len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker == 0xF7 or (marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC)):
+            return marker, content[place + 4]
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return None, None
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether the end is missing that every file of its kind has."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-4096:]
+    if content.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in content[-(2**16) :]
+    return len(content) < 26 or len(content) < int.from_bytes(content[2:6], "little")
 
 
 def _check_header(image: ImageFile, path: Path, max_pixels: int) -> None:

@@ -22,7 +22,7 @@ _UM: dict[str, float] = {
 
 def believed(across: float | None, down: float | None = None) -> float | None:
     """um per pixel of a scan, or None: beyond 0.1 to 2, exactly 1 (what is written by default), or of oblong pixels."""
-    if across is None or not FINEST_UM <= across <= COARSEST_UM or abs(across - 1) < 1e-9:
+    if across is None or not FINEST_UM <= across <= COARSEST_UM or abs(across - 1) < 1e-5:
         return None
     if down is not None and not 1 / SQUARE <= down / across <= SQUARE:
         return None
