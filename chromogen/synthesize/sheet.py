@@ -58,7 +58,7 @@ def _lines(parts: Parts, wanted: Any, outcome: Any, audit: dict[str, Any], recor
             if parts.label in ("mask", "boxes") and not parts.lines_are_label
             else []
         ),
-        "- Whether it helps is an experiment: `chromogen utility REAL SET`.",
+        "- Whether it helps is an experiment: `chromogen utility REAL SET --out USE`.",
         "- `cases.jsonl` has seed, latent vector (base64 of little-endian float32), scores and hashes of every case; the same",
         "  command makes the same files.",
     ]
