@@ -23,13 +23,15 @@ UnitImages = Float[Tensor, "batch channels height width"]
 class Batch(TypedDict):
     """One training batch. `level` is the HER2 level 0-3 (-1 unknown): for losses only, `translate` never sees it.
 
-    `index` is each pair's number in its set: for losses that tell images apart.
+    `index` is each pair's number in its set, `group` that of its patient or slide (of the pair itself where names tell none):
+    for losses that tell images apart.
     """
 
     source: SignedImages
     target: SignedImages
     level: NotRequired[Int64[Tensor, " batch"]]
     index: NotRequired[Int64[Tensor, " batch"]]
+    group: NotRequired[Int64[Tensor, " batch"]]
 
 
 class CaseBatch(TypedDict):

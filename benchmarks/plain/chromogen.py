@@ -10,7 +10,9 @@ HAEMATOXYLIN, DAB = INVERSE[:, 0], INVERSE[:, 2]
 def step(nets, optimizers, batch, method, progress):
     source, target = batch["source"], batch["target"]
     generator, discriminator = nets["generator"], nets["discriminator"]
-    fake = generator(source, nets["grader"](source).detach().softmax(1))
+    fold = [int(number * 2654435761 % 2**32 / 2**32 * method.grader_folds) for number in batch["index"].tolist()]
+    believed = [nets["grader"][k](source[n : n + 1]).detach().softmax(1) for n, k in enumerate(fold)]  # by who never sees it
+    fake = generator(source, torch.cat(believed))
 
     discriminator.requires_grad_(True)
     optimizers["discriminator"].zero_grad()
@@ -45,7 +47,10 @@ def step(nets, optimizers, batch, method, progress):
     optimizers["generator"].step()
 
     optimizers["grader"].zero_grad()
-    F.cross_entropy(nets["grader"](source).mean((2, 3)), batch["level"]).backward()
+    for k, grader in enumerate(nets["grader"]):
+        others = [n for n in range(len(source)) if fold[n] != k]
+        if others:
+            (F.cross_entropy(grader(source[others]).mean((2, 3)), batch["level"][others]) / method.grader_folds).backward()
     optimizers["grader"].step()
 
 

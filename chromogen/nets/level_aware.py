@@ -49,6 +49,16 @@ class LevelGrader(nn.Module):
         return 2 + 2 + 4 + 8 + 16 + 16 * (window // 2) + 24  # the last: resizing its map
 
 
+class LevelGraders(nn.ModuleList):
+    """Several graders of one form, each with weights of its own, side by side: logits (graders, batch, levels, h/16, w/16)."""
+
+    def __init__(self, count: int, width: int = 32, window: int = 5) -> None:
+        super().__init__([LevelGrader(width, window) for _ in range(count)])
+
+    def forward(self, source: SignedImages) -> Float[Tensor, "graders batch levels h16 w16"]:
+        return torch.stack([grader(source) for grader in self])
+
+
 class Staining(nn.Module):
     """Light through stained tissue: three maps of any range become an image, by the law of Lambert and Beer.
 

@@ -3,10 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chromogen.infer.tiles import blend, plan
-from chromogen.methods.chromogen import METHOD, VARIANTS, Chromogen
-from chromogen.tensors import signed_from_uint8
+from chromogen.methods.chromogen import METHOD, VARIANTS, Chromogen, folds
+from chromogen.tensors import Batch, signed_from_uint8
 from chromogen.train.step import make_optimizers, train_step
 from tests.methods.test_contract import batch
 
@@ -54,6 +56,58 @@ def test_the_painter_does_not_move_the_grader_nor_the_grader_the_painter() -> No
             assert all(p.grad is None for p in nets[foreign].parameters()), player
 
 
+def folded_batch(levels: list[int]) -> Batch:
+    """Eight images of eight groups, of which fold 0 has four and fold 1 as many."""
+    generator = torch.Generator().manual_seed(1)
+    source, target = (torch.rand(8, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
+    numbers = torch.arange(40)
+    group = torch.cat([numbers[folds(numbers, 2) == k][:4] for k in (0, 1)])
+    return {"source": source, "target": target, "level": torch.tensor(levels), "index": torch.arange(8), "group": group}
+
+
+def test_the_level_of_a_training_image_never_reaches_the_grade_it_is_stained_by() -> None:
+    """However long the graders learn: other levels for the images of one fold change no grade of that fold."""
+    grades = []
+    for first_fold in ([0, 1, 2, 3], [3, 3, 0, 1]):
+        data = folded_batch([*first_fold, 0, 1, 2, 3])
+        assert folds(data["group"], 2).tolist() == [0] * 4 + [1] * 4
+        torch.manual_seed(0)
+        nets = TINY.networks()
+        optimizers = make_optimizers(TINY.players(), nets)
+        for _ in range(20):
+            train_step(TINY, nets, optimizers, [data], 0.0)
+        grades.append(TINY.training_level_map(nets, data["source"], data["group"])[0])
+    assert torch.equal(grades[0][:4], grades[1][:4])
+    assert not torch.allclose(grades[0][4:], grades[1][4:], atol=1e-4)  # these graders learned from what was changed
+
+
+def test_one_grader_that_learns_from_all_hands_the_level_on() -> None:
+    """What the test above would see: the variant `in-sample`."""
+    method = replace(TINY, grader_folds=VARIANTS["in-sample"].grader_folds)
+    grades = []
+    for level in ([0, 1, 2, 3] * 2, [3, 3, 0, 1] * 2):
+        torch.manual_seed(0)
+        nets, data = method.networks(), folded_batch(level)
+        optimizers = make_optimizers(method.players(), nets)
+        for _ in range(20):
+            train_step(method, nets, optimizers, [data], 0.0)
+        grades.append(method.training_level_map(nets, data["source"], data["group"])[0])
+    assert not torch.allclose(grades[0][:4], grades[1][:4], atol=1e-4)
+
+
+def test_a_new_image_gets_the_mean_of_all_graders() -> None:
+    nets, source = TINY.networks().requires_grad_(False), batch()["source"]
+    mean = (nets["grader"][0](source).softmax(1) + nets["grader"][1](source).softmax(1)) / 2
+    assert torch.allclose(TINY.level_map(nets, source), mean, atol=1e-6)
+
+
+@given(st.integers(2, 8), st.integers(1, 8), st.integers(0, 7))
+def test_every_fold_has_a_fair_share_of_every_class_of_a_set_in_order(count: int, stride: int, start: int) -> None:
+    """Names often tell the level in turn, as phantoms do: a fold by `number % count` would then lack levels."""
+    shares = torch.bincount(folds(start + stride * torch.arange(200), count), minlength=count) / 200
+    assert float(shares.min()) > 0.5 / count and float(shares.max()) < 1.6 / count
+
+
 def test_without_a_grader_every_level_is_as_likely() -> None:
     method = replace(TINY, graded=False)
     assert method.released == ("generator",) and "grader" not in method.networks()
@@ -67,7 +121,8 @@ def test_tiles_equal_the_whole_image_and_need_the_context_they_ask_for() -> None
     nets = TINY.networks().eval()
     for modulation in nets["generator"].modulations:  # as far from its start as training may bring it
         modulation.weight.mul_(100)
-    nets["grader"].grade.weight.mul_(100)
+    for grader in nets["grader"]:
+        grader.grade.weight.mul_(100)
     image = np.random.default_rng(0).integers(0, 256, (64, 512, 3), dtype=np.uint8)
     image[:, 100:300] = 0  # unlike on either side of the seams
 
@@ -92,6 +147,7 @@ def test_the_two_ends_of_the_knob_are_one_network() -> None:
     [
         ({"width": 0}, "widths are 1-512"),
         ({"level_window": 4}, "odd number"),
+        ({"grader_folds": 0}, "grader_folds is 1-8"),
         ({"density_boxes_px": ()}, "at least 1 px"),
         ({"nuclei_window_px": 3}, "nuclei_window_px is at least 4"),
         ({"discriminator_layers": 9}, "discriminator_layers is 1-8"),

@@ -67,12 +67,13 @@ class _Batches(Dataset[Batch | str]):
         self.data, self.pairs, self.seed = data, pairs, seed
         self.batch_size, self.rank, self.world = batch_size, rank, world
         self.sources = _orders(data, pairs, seed)
+        self.groups = np.unique(np.array(pairs.groups, dtype=str), return_inverse=True)[1]
         self.targets = Order(np.arange(pairs.target_count), (seed, _TARGETS))
 
     def __getitem__(self, step: int) -> Batch | str:
         first = step * self.batch_size * self.world
         try:
-            return _stacked([self.draw(first + self.rank + k * self.world) for k in range(self.batch_size)])
+            return _stacked([self.draw(first + self.rank + k * self.world) for k in range(self.batch_size)], self.groups)
         except (ValueError, OSError) as error:
             return str(error)
 
@@ -110,13 +111,14 @@ def _by_level(pairs: PairSet, members: Members) -> list[Members]:
     return [found for found in places if len(found)]
 
 
-def _stacked(drawn: list[tuple[int, PairImages]]) -> Batch:
+def _stacked(drawn: list[tuple[int, PairImages]], groups: np.ndarray) -> Batch:
     pairs = [images for _, images in drawn]
     return {
         "source": signed_from_uint8(_stack([(pair.name, pair.source) for pair in pairs])),
         "target": signed_from_uint8(_stack([(pair.name, pair.target) for pair in pairs if pair.target is not None])),
         "level": torch.tensor([-1 if pair.level is None else pair.level for pair in pairs]),
         "index": torch.tensor([index for index, _ in drawn]),
+        "group": torch.tensor([int(groups[index]) for index, _ in drawn]),
     }
 
 

@@ -56,6 +56,17 @@ def test_a_batch(tmp_path: Path) -> None:
     assert torch.allclose(batch["target"] - batch["source"], torch.tensor(10 / 255), atol=1e-6)
 
 
+def test_pairs_of_one_patient_are_of_one_group(tmp_path: Path) -> None:
+    patients = ["Q", "P", "Q", "R", "P", "Q", "Q"]
+    rows = ["he,ihc,patient"]
+    for path, patient in zip(sorted((folder(tmp_path).root / "HE").iterdir()), patients, strict=True):
+        rows.append(f"HE/{path.name},IHC/{path.name},{patient}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    (batch,) = train_batches(FolderData(tmp_path, crop_px=8, validation_share=0), 7, seed=0, first_step=0, steps=1)
+    assert batch["group"].dtype == torch.int64
+    assert [sorted(set(patients))[group] for group in batch["group"]] == [patients[index] for index in batch["index"]]
+
+
 def test_every_epoch_sees_every_pair_once_in_a_new_order(tmp_path: Path) -> None:
     seen = numbers(list(train_batches(folder(tmp_path), 7, 0, 0, 4)))
     epochs = [seen[start : start + 7] for start in range(0, 28, 7)]
