@@ -20,6 +20,7 @@ def synthesize(
     format: Literal["png", "nnunet", "classes", "coco"] = "png",
     lesions: Literal["real", "blobs"] = "real",
     filters: Literal["tuned", "thesis"] = "tuned",
+    consecutive: bool = False,
     batch: int = 8,
     device: str = "auto",
 ) -> int:
@@ -30,10 +31,11 @@ def synthesize(
         out: the new folder; a started one is completed.
         n: how many cases to keep; copies of training cases are quarantined and counted apart.
         seed: the same seed makes the same files (on a CPU).
-        format: png: images and masks; nnunet: NIfTI as nnU-Net reads it; classes: a folder a class; coco: boxes in JSON.
+        format: png: images and masks; nnunet: NIfTI as nnU-Net reads it; classes: a folder a class; coco: boxes, masks in JSON.
         lesions: real: those of training cases, turned, moved and shrunk; blobs: smooth outlines that nobody has.
         filters: which line maps pass. tuned: the better half by the critic; thesis: those it scores 0.55 at least. Both: also
             those whose lines enclose their organ.
+        consecutive: number the classes of masks and boxes 0, 1, 2, ... without the numbers that no class has.
         batch: cases drawn together; another number makes other cases.
         device: auto, cpu or cuda.
     """
@@ -46,7 +48,7 @@ def synthesize(
     from chromogen.train.chain import read_chain
 
     wanted = Synthesis(
-        count=n, seed=seed, layout=format, batch=batch, labelling=Labelling(lesions=lesions),
+        count=n, seed=seed, layout=format, batch=batch, consecutive=consecutive, labelling=Labelling(lesions=lesions),
         filters=THESIS if filters == "thesis" else Filters(),
     )  # fmt: skip
     parts = load_parts(model, pick_device(device))

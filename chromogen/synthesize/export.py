@@ -1,39 +1,53 @@
 """Made cases on disk, in the layouts that other programs read; every file says that it is synthetic.
 
 `png` images/NAME_MODALITY.png and masks/NAME.png; `nnunet` imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz and dataset.json;
-`classes` CLASS/NAME.png; `coco` images/ and annotations.json with boxes and areas. PNG files carry the provenance as text and
-as XMP, NIfTI files in `descrip`, and the folder's manifest says it of all.
+`classes` CLASS/NAME.png; `coco` images/ and annotations.json with boxes, areas and masks. PNG files carry the provenance as
+text and as XMP, NIfTI files in `descrip`, and the folder's manifest says it of all.
 """
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from scipy import ndimage
 
 from chromogen.config import nearest
 from chromogen.data.cases.source import SOURCE_TYPE_KEYWORD, SYNTHETIC_DESCRIP, SYNTHETIC_SOURCE_TYPE
+from chromogen.data.cases.volumes import Axis
 from chromogen.files import write_json, written_whole
+from chromogen.synthesize.coco import annotations_of
 from chromogen.synthesize.made import MadeCase
+from chromogen.synthesize.numbering import distinct_names, numbers_in_use, renumbered
+from chromogen.synthesize.slices import slice_affine, write_slice
 
 NOTE = "Synthetic, made by a trained model; no patient. Research use only. Not for diagnosis."
 
 
 @dataclass(frozen=True)
 class About:
-    """What all cases of one export share."""
+    """What all cases of one export share. `consecutive`: classes without a name go, the others are numbered 0, 1, 2, ..."""
 
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
     label: str  # mask, category, boxes or none
     model: str  # sha256 of the renderer
+    axis: Axis = "axial"  # of the slices that the model was trained on
+    consecutive: bool = False
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Place k holds what class k of the export was before."""
+        return numbers_in_use(self.classes) if self.consecutive else tuple(range(len(self.classes)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the export's classes by number, all distinct."""
+        return distinct_names([self.classes[number] for number in self.numbers])
 
 
 class Exporter(ABC):
@@ -42,9 +56,22 @@ class Exporter(ABC):
     def __init__(self, folder: Path, about: About) -> None:
         self.folder, self.about = folder, about
 
-    @abstractmethod
     def add(self, case: MadeCase) -> list[Path]:
-        """Write one case's files, each whole or not at all; the files."""
+        """Write one case's files, each whole or not at all; the files. ValueError naming a case that nobody could read back."""
+        _check(case, self.about)
+        if self.about.consecutive:
+            numbers = self.about.numbers
+            mask, boxes = case.mask, case.boxes
+            if mask is not None:
+                mask = renumbered(mask, numbers, case.name)
+            if boxes is not None and len(boxes):
+                column = renumbered(boxes[:, :1].astype(np.uint8), numbers, case.name)
+                boxes = np.concatenate([column.astype(boxes.dtype), boxes[:, 1:]], axis=1)
+            case = replace(case, mask=mask, boxes=boxes)
+        return self._write(case)
+
+    @abstractmethod
+    def _write(self, case: MadeCase) -> list[Path]: ...
 
     def finish(self, records: Sequence[dict[str, Any]]) -> None:  # noqa: B027 - most layouts have nothing to add
         """Write what speaks of all cases, from their records in the manifest."""
@@ -55,7 +82,7 @@ class Exporter(ABC):
 
 
 class Png(Exporter):
-    def add(self, case: MadeCase) -> list[Path]:
+    def _write(self, case: MadeCase) -> list[Path]:
         files = [
             self._png(self.folder / "images" / f"{case.name}_{name}.png", picture(image))
             for name, image in zip(self.about.modalities, case.images, strict=True)
@@ -68,7 +95,7 @@ class Png(Exporter):
 class Classes(Exporter):
     """One folder a class; of several modalities each gets its name behind the case's."""
 
-    def add(self, case: MadeCase) -> list[Path]:
+    def _write(self, case: MadeCase) -> list[Path]:
         if case.category is None:
             raise ValueError("the layout 'classes' needs a class for every case, and this model's label is no class; take png")
         folder = self.folder / self.about.classes[case.category]
@@ -81,25 +108,27 @@ class Classes(Exporter):
 class NnUnet(Exporter):
     """Each slice is a volume of one slice; nnU-Net's 2d configuration trains on such."""
 
-    def add(self, case: MadeCase) -> list[Path]:
+    def _write(self, case: MadeCase) -> list[Path]:
         if case.mask is None:
             raise ValueError(
                 "the layout 'nnunet' needs a mask for every case, and this model's label is none; take png or coco"
             )
-        files = []
-        for number, image in enumerate(_channels(case)):
-            files.append(self._volume(self.folder / "imagesTr" / f"{case.name}_{number:04d}.nii.gz", image, case, np.float32))
-        files.append(self._volume(self.folder / "labelsTr" / f"{case.name}.nii.gz", case.mask, case, np.uint8))
+        files = [
+            self._volume(self.folder / "imagesTr" / f"{case.name}_{number:04d}.nii.gz", plane.astype(np.float32), case)
+            for number, plane in enumerate(_channels(case))
+        ]
+        files.append(self._volume(self.folder / "labelsTr" / f"{case.name}.nii.gz", case.mask.astype(np.uint8), case))
         return files
 
     def finish(self, records: Sequence[dict[str, Any]]) -> None:
         rgb = any(record.get("channels", 1) == 3 for record in records)
         names = [f"{name} {c}" for name in self.about.modalities for c in "RGB"] if rgb else list(self.about.modalities)
+        named = distinct_names(self.about.names[1:], taken=("background",))
         write_json(
             self.folder / "dataset.json",
             {
                 "channel_names": {str(number): name for number, name in enumerate(names)},
-                "labels": {("background" if number == 0 else name): number for number, name in enumerate(self.about.classes)},
+                "labels": {"background": 0, **{name: number for number, name in enumerate(named, start=1)}},
                 "numTraining": len(records),
                 "file_ending": ".nii.gz",
                 "origin": "synthetic",
@@ -107,22 +136,14 @@ class NnUnet(Exporter):
             },
         )
 
-    def _volume(self, path: Path, plane: np.ndarray, case: MadeCase, kind: type) -> Path:
-        row, column = case.spacing_mm or (1.0, 1.0)
-        volume = nibabel.Nifti1Image(plane.T[..., None].astype(kind), np.diag([column, row, 1.0, 1.0]))
-        volume.header["descrip"] = f"{SYNTHETIC_DESCRIP} {self.about.model[:12]}".encode()
-        with written_whole(path) as partial:
-            named = partial.with_name(partial.name + ".nii.gz")  # nibabel goes by the ending
-            try:
-                nibabel.save(volume, named)
-                named.replace(partial)
-            finally:
-                named.unlink(missing_ok=True)
+    def _volume(self, path: Path, plane: np.ndarray, case: MadeCase) -> Path:
+        affine = slice_affine(case.lines.shape, case.spacing_mm, self.about.axis)
+        write_slice(path, plane, affine, f"{SYNTHETIC_DESCRIP} {self.about.model[:12]}")
         return path
 
 
 class Coco(Exporter):
-    def add(self, case: MadeCase) -> list[Path]:
+    def _write(self, case: MadeCase) -> list[Path]:
         pairs = zip(self.about.modalities, case.images, strict=True)
         files = [self._png(self.folder / "images" / f"{case.name}_{name}.png", picture(image)) for name, image in pairs]
         case.facts["coco"] = annotations_of(case)
@@ -143,8 +164,8 @@ class Coco(Exporter):
                     }
                 )
                 for found in record["coco"]:
-                    annotations.append({"id": len(annotations) + 1, "image_id": images[-1]["id"], "iscrowd": 0, **found})
-        classes = [{"id": number, "name": name} for number, name in enumerate(self.about.classes) if number]
+                    annotations.append({"id": len(annotations) + 1, "image_id": images[-1]["id"], **found})
+        classes = [{"id": number, "name": name} for number, name in enumerate(self.about.names) if number]
         info = {"description": NOTE, "origin": "synthetic"}
         write_json(
             self.folder / "annotations.json",
@@ -169,21 +190,21 @@ def exporter_named(name: str, folder: Path, about: About) -> Exporter:
     return FORMATS[name](folder, about)
 
 
-def annotations_of(case: MadeCase) -> list[dict[str, Any]]:
-    """COCO's bbox (x, y, width, height in px), area and category_id of every box, or of every connected piece of the mask."""
-    found = []
-    if case.boxes is not None:
-        for number, x0, y0, x1, y1 in case.boxes[case.boxes[:, 0] > 0].tolist():
-            box = [x0, y0, x1 - x0, y1 - y0]
-            found.append({"category_id": int(number), "bbox": [round(v, 2) for v in box], "area": round(box[2] * box[3], 2)})
-    elif case.mask is not None:
-        for number in np.unique(case.mask[case.mask > 0]).tolist():
-            pieces, _ = ndimage.label(case.mask == number, structure=np.ones((3, 3)))
-            for index, (rows, columns) in enumerate(ndimage.find_objects(pieces), start=1):
-                area = int((pieces[rows, columns] == index).sum())
-                box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-                found.append({"category_id": number, "bbox": box, "area": area})
-    return found
+def _check(case: MadeCase, about: About) -> None:
+    """ValueError for values that other programs would turn into 0 or read as nothing."""
+    for name, image in zip(about.modalities, case.images, strict=True):
+        bad = int((~np.isfinite(image)).sum())
+        if bad:
+            raise ValueError(
+                f"{case.name}: {bad} pixels of its {name} are not finite (NaN or infinity), and readers take such for 0; train "
+                "the renderer anew, or try --device cpu"
+            )
+    if case.mask is not None and case.mask.shape != case.lines.shape:
+        raise ValueError(f"{case.name}: its mask is {case.mask.shape}, its images are {case.lines.shape} (rows, columns)")
+    if case.mask is not None and case.mask.max(initial=0) >= len(about.classes):
+        raise ValueError(f"{case.name}: its mask holds class {case.mask.max()}, the classes are {', '.join(about.classes)}")
+    if case.boxes is not None and not np.isfinite(case.boxes).all():
+        raise ValueError(f"{case.name}: a corner of a box is not finite (NaN or infinity); train the renderer anew")
 
 
 def picture(image: np.ndarray) -> np.ndarray:

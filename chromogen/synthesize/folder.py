@@ -53,12 +53,12 @@ def synthesize(
     asked = {"settings": to_fields(wanted), "models": parts.hashes(), "prepared": parts.prepared.index.made_by}
     _check_folder(out, asked, real_root)
     index = parts.prepared.index
-    about = About(index.modalities, index.classes, parts.label, parts.renderer.sha256)
+    about = About(index.modalities, index.classes, parts.label, parts.renderer.sha256, parts.axis, wanted.consecutive)
     exporter = exporter_named(wanted.layout, out, about)
     quarantine = exporter_named("png", out / "quarantine", about)
-    write_json(
-        out / MANIFEST, {"origin": "synthetic", "made_by": f"chromogen {chromogen.__version__}", "note": NOTE, "cases": LINES}
-    )
+    facts = {"layout": wanted.layout, "label": about.label, "modalities": about.modalities, "classes": about.names}
+    made_by = f"chromogen {chromogen.__version__}"
+    write_json(out / MANIFEST, {"origin": "synthetic", "made_by": made_by, "note": NOTE, "cases": LINES, **facts})
     write_json(out / ASKED, {"command": command, **asked})
     maker = Maker(parts, wanted)
     records = _whole_batches(out / LINES)

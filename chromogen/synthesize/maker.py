@@ -28,6 +28,7 @@ class Synthesis:
     labelling: Labelling = Labelling()
     gate: Gate = Gate()
     precision: str = "auto"
+    consecutive: bool = False  # classes without a name go, the others are numbered without gaps
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.batch < 1 or self.seed < 0:
@@ -92,7 +93,7 @@ class Maker:
                 "category": label.category,
                 "boxes": None if label.boxes is None else [[round(float(v), 2) for v in box] for box in label.boxes],
             }
-            name = f"synthetic-{self.wanted.seed}-{number:06d}-{place:02d}"
+            name = case_name(self.wanted.seed, number * self.wanted.batch + place)
             cases.append(
                 MadeCase(
                     name, images[row].cpu().numpy(), _plane(lines[row]), _plane(organ[row]), label.mask, label.category,
@@ -100,6 +101,12 @@ class Maker:
                 )
             )  # fmt: skip
         return cases
+
+
+def case_name(seed: int, number: int) -> str:
+    """Ends in five digits, as the evaluation of BraTS wants names to; what is above 99,999 stands before them."""
+    above, rest = divmod(number, 100_000)
+    return "-".join(["synthetic", str(seed), *([str(above)] if above else []), f"{rest:05d}"])
 
 
 def _plane(plane: torch.Tensor) -> np.ndarray:

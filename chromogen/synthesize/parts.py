@@ -8,6 +8,7 @@ import torch
 
 from chromogen.checkpoint import Model, load_model
 from chromogen.data.cases.prepared import Prepared
+from chromogen.data.cases.volumes import Axis
 from chromogen.method import Renderer, StructureSampler
 from chromogen.methods import name_of
 from chromogen.train.chain import read_chain
@@ -29,6 +30,7 @@ class Parts:
     prepared: Prepared
     lines_are_label: bool  # what is drawn is the label
     device: torch.device
+    axis: Axis = "axial"  # of the slices it was trained on; pictures count as axial
 
     @property
     def lines_of(self) -> StructureSampler:
@@ -68,8 +70,13 @@ def load_parts(run: Path, device: torch.device) -> Parts:
     readers = [stage for kind in READERS for stage in by_kind.get(kind, [])]
     chosen = INDEPENDENT if INDEPENDENT in readers else (readers[-1] if readers else None)
     reader = models[chosen] if chosen else None
-    drawn = bool(chain["fields"]["drawing"]["lines_are_label"])
-    prepared = Prepared(chain["prepared"])
+    fields = chain["fields"]
     return Parts(
-        **found, reader=reader, independent=chosen == INDEPENDENT, prepared=prepared, lines_are_label=drawn, device=device
+        **found,
+        reader=reader,
+        independent=chosen == INDEPENDENT,
+        prepared=Prepared(chain["prepared"]),
+        lines_are_label=bool(fields["drawing"]["lines_are_label"]),
+        device=device,
+        axis=fields["cases"]["slices"]["axis"],
     )

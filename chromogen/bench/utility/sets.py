@@ -17,8 +17,10 @@ from PIL import Image
 from chromogen.data.cases.prepared import Prepared, PreparedCase
 from chromogen.data.cases.prepared_writer import PreparedWriter, written_prepared
 from chromogen.data.cases.source import CaseSource, open_cases
+from chromogen.synthesize.coco import mask_of
 from chromogen.synthesize.export import read_records
 from chromogen.synthesize.folder import ASKED, LINES
+from chromogen.synthesize.numbering import numbers_in_use
 from chromogen.train.chain import FILE as CHAIN
 from chromogen.train.chain import read_chain
 
@@ -70,15 +72,15 @@ def _of_records(folder: Path, real: Prepared, cache: Path) -> Prepared:
     records = [one for one in read_records(folder / LINES) if not one.get("done") and not one["audit"]["copy"]]
     if not records:
         raise ValueError(f"{folder} holds no case that was kept; make some: chromogen synthesize")
-    layout = json.loads((folder / ASKED).read_text(encoding="utf-8"))["settings"]["layout"]
-    if real.index.label == "mask" and layout == "coco":
-        raise ValueError(f"{folder} is of the layout coco, which keeps no masks; make the cases with --format png or nnunet")
+    settings = json.loads((folder / ASKED).read_text(encoding="utf-8"))["settings"]
+    classes = real.index.classes
+    numbers = np.array(numbers_in_use(classes) if settings.get("consecutive") else range(len(classes)), np.uint8)
     key = hashlib.sha256((folder / LINES).read_bytes() + real.identity.encode()).hexdigest()
     target = cache / f"made-{key[:10]}"
     if not target.is_dir():
         with _writer(target, real, key) as writer:
             for record in records:
-                mask = _mask(folder, record) if real.index.label == "mask" else None
+                mask = numbers[_mask(folder, record)] if real.index.label == "mask" else None
                 boxes = None if record["boxes"] is None else np.asarray(record["boxes"], np.float32).reshape(-1, 5)
                 _add(writer, record["name"], _images(folder, record, real), mask, record["category"], boxes)
     return Prepared(target)
@@ -142,6 +144,11 @@ def _images(folder: Path, record: dict[str, Any], real: Prepared) -> np.ndarray:
 
 def _mask(folder: Path, record: dict[str, Any]) -> np.ndarray:
     name = record["name"]
+    if "coco" in record:
+        try:
+            return mask_of(record["coco"], tuple(record["size_px"]))
+        except ValueError as error:
+            raise ValueError(f"{folder}: of the case {name} {error}") from error
     for file in record["files"]:
         path = folder / file
         if path.parent.name == "labelsTr":

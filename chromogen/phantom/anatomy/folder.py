@@ -97,7 +97,8 @@ def write_anatomy(
 def _write_brain(folder: Path, cases: list[AnatomyCase], kind: Brain, patient: int) -> None:
     """Columns run to the patient's left, rows to the back, slices upwards."""
     name, step = cases[0].patient, cases[0].spacing_mm
-    affine = np.diag([-step, -step, kind.step_mm, 1.0])
+    thick = kind.step_mm if len(cases) > 1 else max(kind.step_mm, step)  # nnU-Net takes the thinnest axes for its 2-D patch
+    affine = np.diag([-step, -step, thick, 1.0])
     affine[:2, 3] = step * (kind.size_px - 1) / 2
     (folder / name).mkdir()
     for modality, ending in (("T1", "t1"), ("T1POST", "t1ce"), ("T2", "t2"), ("FLAIR", "flair")):

@@ -12,10 +12,11 @@ from chromogen.synthesize.made import MadeCase
 from tests.bench.prepared_sets import brains, squares
 
 
-def exported(folder: Path, like: Prepared, layout: str, count: int = 3) -> list[MadeCase]:
+def exported(folder: Path, like: Prepared, layout: str, count: int = 3, consecutive: bool = False) -> list[MadeCase]:
     """What `chromogen synthesize` leaves of `count` cases; the last one is a copy and lies in quarantine."""
     index = like.index
-    exporter = exporter_named(layout, folder, About(index.modalities, index.classes, index.label, "0" * 64))
+    about = About(index.modalities, index.classes, index.label, "0" * 64, consecutive=consecutive)
+    exporter = exporter_named(layout, folder, about)
     rng, cases, rows = np.random.default_rng(0), [], []
     for number in range(count):
         images = rng.random((len(index.modalities), like.channels, *like.size_px)).astype(np.float32)
@@ -23,7 +24,7 @@ def exported(folder: Path, like: Prepared, layout: str, count: int = 3) -> list[
         case = MadeCase(f"synthetic-0-{number}", images, plane, plane)
         if index.label == "mask":
             case.mask = plane.copy()
-            case.mask[4 : 9 + number, 5:12] = 1
+            case.mask[4 : 9 + number, 5:12] = len(index.classes) - 1
         elif index.label == "category":
             case.category = number % 2
         else:
@@ -33,6 +34,7 @@ def exported(folder: Path, like: Prepared, layout: str, count: int = 3) -> list[
         boxes = None if case.boxes is None else case.boxes.tolist()
         rows.append(
             {
+                **case.facts, "size_px": like.size_px,
                 "name": case.name, "channels": like.channels, "category": case.category, "boxes": boxes,
                 "audit": {"copy": copy}, "files": dict.fromkeys(files, ""),
             }
@@ -40,12 +42,14 @@ def exported(folder: Path, like: Prepared, layout: str, count: int = 3) -> list[
         cases.append(case)
     rows.append({"batch": 0, "done": True})
     (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = {"settings": {"layout": layout}, "prepared": index.made_by}
+    settings = {"settings": {"layout": layout, "consecutive": consecutive}, "prepared": index.made_by}
     (folder / "synthesis.json").write_text(json.dumps(settings))
     return cases
 
 
-@pytest.mark.parametrize(("label", "layout"), [("mask", "png"), ("mask", "nnunet"), ("category", "classes"), ("boxes", "coco")])
+@pytest.mark.parametrize(
+    ("label", "layout"), [("mask", "png"), ("mask", "nnunet"), ("mask", "coco"), ("category", "classes"), ("boxes", "coco")]
+)
 def test_what_synthesize_wrote_is_read_back(tmp_path: Path, label: Any, layout: str) -> None:
     real = Prepared(brains(tmp_path / "real") if label == "mask" else squares(tmp_path / "real", label))
     cases = exported(tmp_path / "made", real, layout)
@@ -64,11 +68,26 @@ def test_what_synthesize_wrote_is_read_back(tmp_path: Path, label: Any, layout: 
     assert again.root == made.root and again.identity == made.identity
 
 
-def test_masks_are_not_made_up_where_a_layout_has_none(tmp_path: Path) -> None:
+def test_masks_are_not_made_up_where_a_set_has_none(tmp_path: Path) -> None:
+    """As sets of coco were that older versions made."""
     real = Prepared(brains(tmp_path / "real"))
     exported(tmp_path / "made", real, "coco")
-    with pytest.raises(ValueError, match="keeps no masks"):
+    rows = [json.loads(line) for line in (tmp_path / "made" / "cases.jsonl").read_text().splitlines()]
+    for one in rows[0]["coco"]:
+        one.pop("segmentation")
+    (tmp_path / "made" / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match="of the case synthetic-0-0 the annotations have no segmentation"):
         open_made(tmp_path / "made", real, tmp_path / "out")
+
+
+@pytest.mark.parametrize("layout", ["png", "nnunet", "coco"])
+def test_classes_numbered_without_gaps_are_read_back_with_them(tmp_path: Path, layout: str) -> None:
+    """A set made with --consecutive trains readers of the real numbers."""
+    real = Prepared(brains(tmp_path / "real"))
+    real.index.__dict__.update(classes=("none", "unused", "oedema"))
+    exported(tmp_path / "made", real, layout, consecutive=True)
+    made = open_made(tmp_path / "made", real, tmp_path / "out")
+    assert np.unique(made.arrays["mask"]).tolist() == [0, 2] and made.index.classes == real.index.classes
 
 
 def test_pictures_in_another_programs_folders_are_read(tmp_path: Path) -> None:
