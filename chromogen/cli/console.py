@@ -1,6 +1,6 @@
 """Where commands speak: results on stdout, everything else on stderr; exit codes; a progress bar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -34,6 +34,14 @@ def progress(label: str) -> Iterator[Advance]:
             bar.update(task, completed=done, total=total, item=item)
 
         yield advance
+
+
+def tell_conversions(notes: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """What had to be converted on reading, each kind of note once: from (name, notes) of each file."""
+    from chromogen.data.images import conversion_lines
+
+    for line in conversion_lines(notes):
+        err_console.print(f"note: {line}", soft_wrap=True)
 
 
 def fail(sentence: str, code: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from chromogen import checkpoint
-from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress
+from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress, tell_conversions
 from chromogen.evaluate.staining.her2.guideline import Thresholds
 
 THRESHOLDS = Thresholds()
@@ -21,23 +21,27 @@ def her2(
     basis: Literal["ihc", "virtual"] = "ihc",
     thresholds: Thresholds = THRESHOLDS,
     reread: Path | None = None,
+    subfolders: bool = False,
     overwrite: bool = False,
 ) -> int:
     """Read the HER2 pattern of IHC images, real or virtual: cells, membranes, percentages, and how sure.
 
     Args:
-        images: An image file or a folder (the same as --input).
+        images: Image files, folders or quoted patterns such as "ihc/*.png" (the same as --input).
         input: An image file or a folder of images.
         output: The folder that receives the read-out, cells, QuPath detections and picture of every image, and summary.csv.
-        mpp: um per pixel. Without it 0.5 is assumed, and every image is to be reviewed.
+        mpp: um per pixel. Without it what the file states is taken; where it states nothing 0.5 is assumed, and the image is
+            to be reviewed.
         basis: ihc for a stained slide, virtual for a model's prediction of one.
         thresholds: Where the classes of cells part.
         reread: A folder this command wrote: read its cells again with these thresholds, without the images.
+        subfolders: Take the images of subfolders too, each into a folder of the same name.
         overwrite: Replace read-outs that are there.
     """
-    from chromogen.report.readouts import SUMMARY, read_images
+    from chromogen.report.readouts import SUMMARY, clashing, inputs_of, read_inputs
     from chromogen.report.readouts import reread as read_again
 
+    remark = ""
     sources = [*images, *([input] if input else [])]
     err_console.print(checkpoint.RESEARCH_USE, soft_wrap=True)
     if reread is not None:
@@ -47,10 +51,16 @@ def her2(
         with progress("reading again") as advance:
             outcomes = read_again(output, thresholds, advance)
     else:
-        if len(sources) != 1:
+        if not sources:
             raise ValueError("name one image or one folder: chromogen her2 -i FOLDER -o FOLDER --mpp 0.46")
+        inputs = inputs_of(sources, output, subfolders)
+        remark = inputs.remark
+        for name, reason in clashing(inputs).items():
+            err_console.print(f"left out: {name}: {reason}", style="yellow", soft_wrap=True)
+        if inputs.ignored:
+            err_console.print(f"not images that are read here: {', '.join(inputs.ignored)}", soft_wrap=True)
         with progress("reading") as advance:
-            outcomes = read_images(sources[0], output, mpp, thresholds, basis, overwrite, advance)
+            outcomes = read_inputs(inputs, output, mpp, thresholds, basis, overwrite, advance)
     for outcome in outcomes:
         if outcome.readout is not None:
             out_console.print(f"{outcome.image}: {outcome.readout.words}", soft_wrap=True)
@@ -59,5 +69,8 @@ def her2(
     failed = [outcome for outcome in outcomes if outcome.readout is None]
     for outcome in failed:
         err_console.print(f"failed: {outcome.image}: {outcome.reason}", style="red", soft_wrap=True)
+    tell_conversions((outcome.image, outcome.notes) for outcome in outcomes)
+    if remark:
+        err_console.print(remark, soft_wrap=True)
     err_console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} images are read; see {output / SUMMARY}")
     return SOME_FAILED if failed else FINE

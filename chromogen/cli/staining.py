@@ -3,12 +3,18 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from chromogen import checkpoint
-from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress
+from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress, tell_conversions
+
+if TYPE_CHECKING:
+    from chromogen.infer.folder import Translation
+    from chromogen.infer.plan import Plan
+
+REPORT = "translation.json"
 
 
 def translate(
@@ -21,42 +27,61 @@ def translate(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     tile_px: int = 1024,
     batch_size: int = 1,
+    format: Literal["png", "tif"] | None = None,
+    subfolders: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Make the virtual stain of images, or of every image in a folder.
+    """Make the virtual stain of images, or of every image in folders.
 
     Args:
-        images: Image files or folders (the same as --input).
+        images: Image files, folders or quoted patterns such as "he/*.png" (the same as --input).
         input: An image file or a folder of images.
-        output: The folder that receives one PNG an image, and translation.json.
+        output: The folder that receives one file an image, and translation.json; or, for one image, a .png or .tif file.
         model: A shipped model's name (see `chromogen models`), a .safetensors file or a run folder.
         device: auto, cpu, cuda or cuda:N.
         precision: auto takes bf16 where it is fast and changes a probe by less than one grey level on average.
         tile_px: Larger images are cut into overlapping tiles of this size, unless the model needs the whole image.
         batch_size: Tiles translated together.
+        format: png unless -o names a file; tif is lossless too. Both keep the um per pixel that the source states.
+        subfolders: Take the images of subfolders too, each into a folder of the same name.
         overwrite: Replace results that another model or another image left there.
     """
-    from chromogen.infer.folder import translate_folder
+    from chromogen.infer.folder import translate_plan
+    from chromogen.infer.plan import planned
     from chromogen.infer.stainer import load
 
     sources = [*images, *([input] if input else [])]
-    if len(sources) != 1:
+    if not sources:
         raise ValueError("name one image or one folder: chromogen translate he.png, or chromogen translate -i FOLDER -o FOLDER")
     stainer = load(model, device, precision, tile_px, batch_size)
     card = stainer.model.card
+    plan = planned(sources, output, card.target_stain, subfolders, format)
     err_console.print(
         f"{card.title} ({stainer.model.name}); data licence: {card.data_licence}\n{checkpoint.RESEARCH_USE}",
          soft_wrap=True,
     )  # fmt: skip
+    for job in plan.clashes:
+        err_console.print(f"left out: {job.given.name}: {job.clash}", style="yellow", soft_wrap=True)
     with progress("translating") as advance:
-        done = translate_folder(stainer, sources[0], output, advance, overwrite)
+        done = translate_plan(stainer, plan, advance, overwrite)
     for file in done.failed:
         err_console.print(f"failed: {file.source}: {file.reason}", style="red", soft_wrap=True)
     if done.ignored:
         err_console.print(f"not images that are read here: {', '.join(done.ignored)}", soft_wrap=True)
-    good = len(done.files) - len(done.failed)
-    err_console.print(f"{good} of {len(done.files)} images are in {output}")
+    tell_conversions((file.source, file.notes) for file in done.files)
+    if plan.inputs.remark:
+        err_console.print(plan.inputs.remark, soft_wrap=True)
+    err_console.print(_where_they_are(done, plan), soft_wrap=True)
     return SOME_FAILED if done.failed else FINE
+
+
+def _where_they_are(done: "Translation", plan: "Plan") -> str:
+    """How many stains there are and where; never a place that does not exist."""
+    good = len(done.files) - len(done.failed)
+    said = f"{good} of {len(done.files)} images"
+    if plan.folder is None:
+        return f"{said}: {plan.jobs[0].output}" if good else f"{said}: {plan.jobs[0].output} was not written"
+    return f"{said} are in {plan.folder}" if good else f"{said} were stained; {plan.folder / REPORT} says why"
 
 
 def evaluate(

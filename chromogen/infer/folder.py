@@ -1,22 +1,21 @@
-"""Stain a file or a folder: one PNG an image, and `translation.json`, which accounts for every file that was found."""
+"""Stain pictures: one file an image, and `translation.json`, which accounts for every file that was found."""
 
 import errno
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from chromogen.config import to_fields
-from chromogen.data.images import SUFFIXES, decode_image, is_clutter, list_images
+from chromogen.data.images import decode_image
 from chromogen.files import write_json
-from chromogen.infer.provenance import Record, describe, read_provenance, write_png
+from chromogen.infer import plan as plans
+from chromogen.infer.plan import Job, Plan, planned
+from chromogen.infer.provenance import Record, describe, read_provenance, write_stain
 from chromogen.infer.stainer import Stainer
 
 REPORT = "translation.json"
-COMPANIONS = (".csv", ".json", ".md", ".txt")  # what lies beside images and needs no mention
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # what would fail for every other file too
 
 Progress = Callable[[float, int, str], None]  # images done (with the tiles of this one as a fraction), images in all, name
@@ -37,7 +36,8 @@ class Stained:
 class Translation:
     """One run of `translate_folder`, as `translation.json` holds it. It is complete when no source is missing from `files`.
 
-    `ignored` names the files of the folder that are of another kind, such as whole slides.
+    `ignored` names the files of the folder that are of another kind, such as whole slides; `passed_over` the subfolders whose
+    pictures were not asked for, with their number.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Translation:
     files: tuple[Stained, ...]
     complete: bool
     ignored: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[Stained, ...]:
@@ -56,94 +57,84 @@ class Translation:
 
 
 def translate_folder(
-    stainer: Stainer, source: Path, out: Path, progress: Progress | None = None, overwrite: bool = False
+    stainer: Stainer,
+    source: Path | Sequence[Path],
+    out: Path,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    subfolders: bool = False,
+    form: plans.Format | None = None,
 ) -> Translation:
-    """Stain the image `source`, or every image of the folder `source`, into the folder `out`.
+    """Stain pictures, or every picture of folders, into `out`: a folder, or for one picture a .png or .tif file.
 
     A file that cannot be stained, or whose stain cannot be written, is listed with the reason and the run goes on. An
     interrupted run leaves `translation.json` with what was done; the same command then keeps what is there and does the rest.
-    Raises ValueError when there is nothing to stain or `out` is the source folder, and OSError, which stops the run, when the
-    disk is full or must not be written to.
+    Where `out` is a file there is no `translation.json`. Raises ValueError when there is nothing to stain or `out` is the
+    source folder, and OSError, which stops the run, when the disk is full or must not be written to.
     """
-    paths = _sources(source, out)
-    outputs = {path: out / output_name(path, stainer) for path in paths}
-    wanted = Counter(output.name.casefold() for output in outputs.values())  # some file systems ignore case
+    sources = [source] if isinstance(source, Path) else source
+    stain = stainer.model.card.target_stain
+    return translate_plan(stainer, planned(sources, out, stain, subfolders, form), progress, overwrite)
+
+
+def translate_plan(stainer: Stainer, plan: Plan, progress: Progress | None = None, overwrite: bool = False) -> Translation:
+    """Do what is planned (see `translate_folder`)."""
     done: list[Stained] = []
+    total = len(plan.jobs)
     try:
-        for index, (path, output) in enumerate(outputs.items()):
-            if wanted[output.name.casefold()] > 1:
-                reason = f"several sources would all become {output.name}; rename them or put them in different folders"
-                done.append(Stained(path.name, None, "failed", reason))
+        for index, job in enumerate(plan.jobs):
+            name = job.given.name
+            if job.clash:
+                done.append(Stained(name, None, "failed", job.clash))
             else:
-                done.append(_stained(stainer, path, output, overwrite, _within(progress, index, len(paths), path.name)))
+                done.append(_stained(stainer, job, plan, overwrite, _within(progress, index, total, name)))
             if progress is not None:
-                progress(index + 1, len(paths), path.name)
+                progress(index + 1, total, name)
     except (KeyboardInterrupt, OSError):
         with suppress(OSError):  # on a full disk the report may not fit either; the first error is the one to show
-            write_json(out / REPORT, to_fields(_translation(stainer, source, done, complete=False)))
+            _write_report(plan, _translation(stainer, plan, done, complete=False))
         raise
-    translation = _translation(stainer, source, done, complete=True)
-    write_json(out / REPORT, to_fields(translation))
+    translation = _translation(stainer, plan, done, complete=True)
+    _write_report(plan, translation)
     return translation
 
 
 def output_name(source: Path, stainer: Stainer) -> str:
     """`x.png` becomes `x.virtual-her2.png` with a model whose target stain is "HER2 IHC"."""
-    stain = re.findall(r"[a-z0-9]+", stainer.model.card.target_stain.lower()) or ["stain"]
-    return f"{source.stem}.virtual-{stain[0]}.png"
+    return plans.output_name(source, stainer.model.card.target_stain)
 
 
-def _sources(source: Path, out: Path) -> list[Path]:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; -o names the folder that the virtual stains go into")
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise ValueError(f"there is no file or folder {source}; check the path given with -i")
-    if out.resolve() == source.resolve():
-        raise ValueError(f"{out} is the source folder; choose another with -o, or real and virtual images get mixed up")
-    if paths := list_images(source):
-        return paths
-    raise ValueError(f"{source} holds no PNG, JPEG, TIFF or BMP image; subfolders are not searched")
+def _write_report(plan: Plan, translation: Translation) -> None:
+    if plan.folder is not None:
+        write_json(plan.folder / REPORT, to_fields(translation))
 
 
-def _ignored(source: Path) -> tuple[str, ...]:
-    """Names of the files in the folder `source` that are passed over because of their kind."""
-    entries = sorted(source.iterdir()) if source.is_dir() else []
-    known = (*SUFFIXES, *COMPANIONS)
-    return tuple(
-        path.name for path in entries if path.suffix.lower() not in known and not path.is_dir() and not is_clutter(path)
-    )
-
-
-def _stained(
-    stainer: Stainer, path: Path, output: Path, overwrite: bool, tiles_done: Callable[[int, int], None] | None
-) -> Stained:
+def _stained(stainer: Stainer, job: Job, plan: Plan, overwrite: bool, tiles_done: Callable[[int, int], None] | None) -> Stained:
+    path, name, output = job.given.path, job.given.name, job.output
     if path.is_symlink() and not path.exists():
-        return Stained(
-            path.name, None, "failed", f"{path} is a link to a file that is not there; restore it or remove the link"
-        )
+        return Stained(name, None, "failed", f"{path} is a link to a file that is not there; restore it or remove the link")
     try:
         decoded = decode_image(path)
     except (ValueError, OSError) as error:
-        return Stained(path.name, None, "failed", str(error))
-    record = describe(stainer, decoded.pixels)
+        return Stained(name, None, "failed", str(error))
+    record = describe(stainer, decoded.pixels, decoded.mpp)
+    written = output.name if plan.folder is None else output.relative_to(plan.folder).as_posix()
     try:
         if output.exists() and not overwrite:
             difference = _difference(output, record)
             if not difference:
-                return Stained(path.name, output.name, "kept", None, decoded.notes)
+                return Stained(name, written, "kept", None, decoded.notes)
             reason = f"{output} exists and was {difference}; add --overwrite to replace it"
-            return Stained(path.name, None, "failed", reason, decoded.notes)
-        write_png(output, stainer(decoded.pixels, tiles_done), record)
+            return Stained(name, None, "failed", reason, decoded.notes)
+        write_stain(output, stainer(decoded.pixels, tiles_done), record, decoded.mpp)
     except ValueError as error:
-        return Stained(path.name, None, "failed", str(error), decoded.notes)
+        return Stained(name, None, "failed", str(error), decoded.notes)
     except OSError as error:
         if error.errno in HOPELESS:
             raise
         reason = f"{output} cannot be written ({error.strerror or error}); rename the source, or move what lies there"
-        return Stained(path.name, None, "failed", reason, decoded.notes)
-    return Stained(path.name, output.name, "ok", None, decoded.notes)
+        return Stained(name, None, "failed", reason, decoded.notes)
+    return Stained(name, written, "ok", None, decoded.notes)
 
 
 def _difference(output: Path, record: Record) -> str:
@@ -172,10 +163,10 @@ def _within(progress: Progress | None, index: int, total: int, name: str) -> Cal
     return lambda tiles, of: progress(index + tiles / (of + 1), total, name)
 
 
-def _translation(stainer: Stainer, source: Path, done: list[Stained], complete: bool) -> Translation:
-    model, prepared = stainer.model, stainer.prepared
+def _translation(stainer: Stainer, plan: Plan, done: list[Stained], complete: bool) -> Translation:
+    model, prepared, inputs = stainer.model, stainer.prepared, plan.inputs
     return Translation(
-        str(source),
+        str(inputs.origin),
         model.name,
         model.sha256,
         prepared.precision,
@@ -183,5 +174,6 @@ def _translation(stainer: Stainer, source: Path, done: list[Stained], complete: 
         str(prepared.device),
         tuple(done),
         complete,
-        _ignored(source),
+        inputs.ignored,
+        {name: count for name, count in inputs.passed_over},
     )

@@ -7,9 +7,10 @@ For NAME.png: NAME.her2.json (the read-out), NAME.cells.csv (for people), NAME.g
 import csv
 import io
 import json
+import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,8 @@ from PIL import Image
 
 from chromogen.checkpoint import RESEARCH_USE
 from chromogen.config import from_fields, to_fields
-from chromogen.data.images import decode_image, list_images
+from chromogen.data.images import SUFFIXES, decode_image
+from chromogen.data.inputs import Given, Inputs, find_inputs
 from chromogen.evaluate.staining.her2.cells import Cells, View, measure
 from chromogen.evaluate.staining.her2.guideline import CELL_CLASSES, PATTERNS, Thresholds, rings
 from chromogen.evaluate.staining.her2.readout import DEFAULT_MPP, ReadOut, read
@@ -56,10 +58,43 @@ class Outcome:
     image: str
     readout: ReadOut | None
     reason: str = ""
+    notes: tuple[str, ...] = ()  # what was converted on reading
 
 
 def read_images(
-    source: Path,
+    source: Path | Sequence[Path],
+    out: Path,
+    mpp: float | None,
+    thresholds: Thresholds,
+    basis: str,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    subfolders: bool = False,
+) -> list[Outcome]:
+    """Read images, or every image of folders, into the folder `out`; a bad file is an outcome, not the end.
+
+    `mpp` is um per pixel; None takes what each file states, and where it states nothing assumes 0.5 and says so. Raises
+    ValueError when there is nothing to read or `out` is the source.
+    """
+    return read_inputs(inputs_of(source, out, subfolders), out, mpp, thresholds, basis, overwrite, progress)
+
+
+def inputs_of(source: Path | Sequence[Path], out: Path, subfolders: bool = False) -> Inputs:
+    """The images to read; ValueError for an `out` that is no folder, and whatever `find_inputs` raises."""
+    if (out.exists() and not out.is_dir()) or (out.suffix.lower() in SUFFIXES and not out.is_dir()):
+        raise ValueError(f"{out} is a file; -o names the folder that the read-outs go into")
+    return find_inputs([source] if isinstance(source, Path) else source, out, subfolders)
+
+
+def clashing(inputs: Inputs) -> dict[str, str]:
+    """The names of images whose files would be written over each other, with the reason."""
+    wanted = Counter(_key(one) for one in inputs.pictures)
+    reason = "several images would all become {}" + READ_OUT + "; rename them"
+    return {one.name: reason.format((one.below / one.path.stem).as_posix()) for one in inputs.pictures if wanted[_key(one)] > 1}
+
+
+def read_inputs(
+    inputs: Inputs,
     out: Path,
     mpp: float | None,
     thresholds: Thresholds,
@@ -67,23 +102,23 @@ def read_images(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Read the image `source`, or every image of that folder, into the folder `out`; a bad file is an outcome, not the end.
-
-    `mpp` is um per pixel; None assumes 0.5 and says so. Raises ValueError when there is nothing to read or `out` is the source.
-    """
-    paths = _sources(source, out)
-    stems = Counter(path.stem.casefold() for path in paths)
+    """See `read_images`; the images of subfolders are read into folders of the same names."""
+    clashes = clashing(inputs)
     outcomes = []
-    for index, path in enumerate(paths):
+    for index, one in enumerate(inputs.pictures):
         if progress is not None:
-            progress(index, len(paths), path.name)
-        if stems[path.stem.casefold()] > 1:
-            reason = f"several images would all become {path.stem}{READ_OUT}; rename them"
-            outcomes.append(Outcome(path.name, None, reason))
+            progress(index, len(inputs.pictures), one.name)
+        if one.name in clashes:
+            outcomes.append(Outcome(one.name, None, clashes[one.name]))
         else:
-            outcomes.append(_outcome(path.name, partial(_read_file, path, out, mpp, thresholds, basis, overwrite)))
+            make = partial(_read_file, one, out / one.below, mpp, thresholds, basis, overwrite)
+            outcomes.append(_outcome(one.name, make))
     _write_summary(out, outcomes)
     return outcomes
+
+
+def _key(one: Given) -> str:
+    return unicodedata.normalize("NFC", (one.below / one.path.stem).as_posix()).casefold()
 
 
 def reread(out: Path, thresholds: Thresholds, progress: Progress | None = None) -> list[Outcome]:
@@ -91,14 +126,15 @@ def reread(out: Path, thresholds: Thresholds, progress: Progress | None = None) 
 
     Raises ValueError when `out` holds none.
     """
-    paths = sorted(out.glob(f"*{SAVED}"))
+    paths = sorted(out.rglob(f"*{SAVED}"))
     if not paths:
         raise ValueError(f"{out} holds no NAME{SAVED}; name the folder that chromogen her2 wrote with -o")
     outcomes = []
     for index, path in enumerate(paths):
         if progress is not None:
             progress(index, len(paths), path.name)
-        outcomes.append(_outcome(path.name, partial(_read_again, path, thresholds)))
+        name = path.relative_to(out).as_posix()
+        outcomes.append(_outcome(name, partial(_read_again, path, thresholds)))
     _write_summary(out, outcomes)
     return outcomes
 
@@ -150,42 +186,39 @@ def detections(cells: Cells, readout: ReadOut) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def _sources(source: Path, out: Path) -> list[Path]:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; -o names the folder that the read-outs go into")
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise ValueError(f"there is no file or folder {source}; check the path given with -i")
-    if out.resolve() == source.resolve():
-        raise ValueError(f"{out} is the source folder; choose another with -o, or pictures and images get mixed up")
-    if paths := list_images(source):
-        return paths
-    raise ValueError(f"{source} holds no PNG, JPEG, TIFF or BMP image; subfolders are not searched")
-
-
 def _outcome(name: str, make: Callable[[], tuple[Origin, ReadOut]]) -> Outcome:
     try:
         origin, readout = make()
     except (ValueError, FileNotFoundError) as error:
         return Outcome(name, None, str(error))
-    return Outcome(origin.image, readout)
+    return Outcome(origin.image, readout, notes=origin.notes)
 
 
 def _read_file(
-    path: Path, out: Path, mpp: float | None, thresholds: Thresholds, basis: str, overwrite: bool
+    one: Given, out: Path, mpp: float | None, thresholds: Thresholds, basis: str, overwrite: bool
 ) -> tuple[Origin, ReadOut]:
-    target = out / f"{path.stem}{READ_OUT}"
+    stem = one.path.stem
+    target = out / f"{stem}{READ_OUT}"
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already; add --overwrite to replace it, or --reread to try other thresholds")
-    decoded = decode_image(path)
-    cells = measure(decoded.pixels, DEFAULT_MPP if mpp is None else mpp)
-    origin = Origin(path.name, basis, mpp is None, decoded.notes)
-    readout = read(cells, thresholds, basis, assumed_mpp=mpp is None)
-    save_cells(out / f"{path.stem}{SAVED}", cells, origin)
-    _write_numbers(out, path.stem, cells, origin, readout)
-    _write_picture(out / f"{path.stem}{PICTURE}", decoded.pixels, cells, readout)
+    decoded = decode_image(one.path)
+    used, said = _resolution(mpp, decoded.mpp)
+    cells = measure(decoded.pixels, used)
+    assumed = mpp is None and decoded.mpp is None
+    origin = Origin(one.name, basis, assumed, (*decoded.notes, *said))
+    readout = read(cells, thresholds, basis, assumed_mpp=assumed)
+    save_cells(out / f"{stem}{SAVED}", cells, origin)
+    _write_numbers(out, stem, cells, origin, readout)
+    _write_picture(out / f"{stem}{PICTURE}", decoded.pixels, cells, readout)
     return origin, readout
+
+
+def _resolution(given: float | None, stated: float | None) -> tuple[float, tuple[str, ...]]:
+    """um per pixel to use, and what to say of it: the user's word first, then the file's."""
+    if given is None:
+        return (DEFAULT_MPP, ()) if stated is None else (stated, (f"{stated:.3g} um per pixel, as the file states",))
+    differs = stated is not None and not 0.9 <= stated / given <= 1.1
+    return given, (f"the file states {stated:.3g} um per pixel, --mpp {given:.3g} was used",) if differs else ()
 
 
 def _read_again(path: Path, thresholds: Thresholds) -> tuple[Origin, ReadOut]:

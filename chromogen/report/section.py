@@ -53,8 +53,9 @@ def found_path(given: str, beside: Path) -> Path:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The file `name` in `folder`. ValueError unless it is a plain name: a record must not bring in files from elsewhere."""
-    if Path(name).name != name or name in ("", ".."):
+    """The file `name` in `folder` or below. ValueError for any other place: a record must not bring in files from elsewhere."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or Path(part).name != part or "\\" in part for part in parts):
         raise ValueError(f"{name!r} is not the plain name of a file in {folder}; the record was not written by chromogen")
     return folder / name
 
