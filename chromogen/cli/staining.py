@@ -108,7 +108,8 @@ def evaluate(
         source: Folder of the H&E images, for the control "H&E itself" and for the nuclei.
         profile: The named protocol of PSNR and SSIM: bci2022, gauss11, piqa9, global, shift-tolerant or flow-tolerant.
         also: Further protocols, each in columns of its own; ms-ssim too.
-        mpp: Micrometres per pixel. With it, the nuclei of the H&E are looked for in the predictions.
+        mpp: Micrometres per pixel, if the files do not state it. With it, the nuclei of the H&E are looked for in the
+            predictions.
         features: Extractors for FID, KID, precision, recall, density and coverage: efficientnet-lite0, radiomics,
             inception2015:FILE, ...
         training: Folder of the real IHC that models were trained on, with HER2 levels in the names: it gives the control
@@ -133,6 +134,7 @@ def evaluate(
         scores = replace(score_folder(folder, target, source, judging, advance), prediction=pred)
     write_scores(scores, output)
     out_console.print(table(scores))
+    tell_conversions(named for image in scores.images for named in image.conversions)
     for failure in scores.failures:
         err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", soft_wrap=True)
     return FINE if scores.complete else SOME_FAILED

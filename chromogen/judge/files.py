@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromogen.data.images import list_images, read_image
+from chromogen.data.images import Decoded, decode_image, list_images
 from chromogen.data.names import comparable as comparable
 from chromogen.tensors import Uint8Image
 
@@ -41,7 +41,7 @@ def by_stem(folder: Path, role: str) -> dict[str, list[Path]]:
     return found
 
 
-def fitting(paths: Sequence[Path] | None, target: Uint8Image, role: str) -> tuple[Uint8Image | None, str, str]:
+def fitting(paths: Sequence[Path] | None, target: Uint8Image, role: str) -> tuple[Decoded | None, str, str]:
     """The one image of the target's size among `paths`, its file name, and why there is none."""
     if paths is None:
         return None, "", NO_SOURCE
@@ -51,10 +51,10 @@ def fitting(paths: Sequence[Path] | None, target: Uint8Image, role: str) -> tupl
     if len(names) > 1:
         return None, names[0], f"several files have this name: {', '.join(names)}"
     try:
-        image = read_image(paths[0])
+        image = decode_image(paths[0])
     except (ValueError, OSError) as error:
         return None, names[0], shown(str(error))
-    if image.shape != target.shape:
-        sizes = [f"{shape[1]}x{shape[0]} px" for shape in (image.shape, target.shape)]
+    if image.pixels.shape != target.shape:
+        sizes = [f"{shape[1]}x{shape[0]} px" for shape in (image.pixels.shape, target.shape)]
         return None, names[0], f"the {role} is {sizes[0]}, its target {sizes[1]}"
     return image, names[0], ""

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from chromogen.data.images import conversion_lines
 from chromogen.evaluate.pixels.protocols import profile_named
 from chromogen.judge.files import Files, by_stem, shown
 from chromogen.judge.image import ImageScore, score
@@ -79,6 +80,8 @@ class Scores:
             "target": str(self.target),
             "source": None if self.source is None else str(self.source),
             "mpp": self.judging.mpp,
+            "mpp_from_files": sorted({float(f"{image.mpp:.3g}") for image in self.images if image.mpp is not None}),
+            "converted_on_reading": conversion_lines(named for image in self.images for named in image.conversions),
             "command": self._command(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("chromogen", "numpy", "scipy", "pillow", "scikit-image", "torch")},

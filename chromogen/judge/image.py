@@ -1,7 +1,7 @@
 """Everything that is measured on one target and its prediction."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TypeVar
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from chromogen.color import background, dab_density
-from chromogen.data.images import read_image
+from chromogen.data.images import Decoded, decode_image
 from chromogen.evaluate import controls
 from chromogen.evaluate.distribution.extractors.extractor import Extractor
 from chromogen.evaluate.pixels import likeness, protocols, validity
@@ -38,7 +38,8 @@ class ImageScore:
 
     measures: by name, of the prediction; psnr, ssim and sharpness always, the others as the `Judging` asks for them.
     real: what is measured on the target alone. features: by extractor, of the prediction (None when it failed) and of the
-    target. content: a hash of the target's pixels. notes: why something could not be measured on this image.
+    target. content: a hash of the target's pixels. notes: why something could not be measured on this image. conversions: what
+    was converted on reading, by file name. mpp: um per pixel that the files of the source or of the target state.
     """
 
     name: str
@@ -55,19 +56,27 @@ class ImageScore:
     features: dict[str, tuple[Row | None, Row]] = field(default_factory=dict)
     content: str = ""
     notes: tuple[str, ...] = ()
+    conversions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    mpp: float | None = None
 
 
 def score(files: Files, tools: Tools) -> ImageScore:
     """Measure one target's prediction and its controls. What is wrong with a file becomes a reason, never an exception."""
     blank = ImageScore(files.name, level_from_name(files.target.name), shown(files.target.name))
     try:
-        target = read_image(files.target)
+        real_image = decode_image(files.target)
     except (ValueError, OSError) as error:
         reason = f"its target could not be read: {shown(str(error))}"
         return replace(blank, reason=reason, source_reason="the target could not be read")
-    prediction, prediction_file, reason = fitting(files.predictions, target, "prediction")
-    source, source_file, source_reason = fitting(files.sources, target, "source image")
-    named = replace(blank, prediction_file=prediction_file, source_file=source_file, reason=reason, source_reason=source_reason)
+    target = real_image.pixels
+    made, prediction_file, reason = fitting(files.predictions, target, "prediction")
+    he, source_file, source_reason = fitting(files.sources, target, "source image")
+    prediction, source = (None if image is None else image.pixels for image in (made, he))
+    found = (("prediction", prediction_file, made), ("target", blank.target_file, real_image), ("source", source_file, he))
+    named = replace(
+        blank, prediction_file=prediction_file, source_file=source_file, reason=reason, source_reason=source_reason,
+        conversions=_conversions(found), mpp=real_image.mpp if he is None or he.mpp is None else he.mpp,
+    )  # fmt: skip
     beside = controls.controls(target, source, tools.training_mean)
     try:
         compared = _pixels(beside if prediction is None else {PREDICTION: prediction, **beside}, target, tools)
@@ -86,7 +95,7 @@ def score(files: Files, tools: Tools) -> ImageScore:
     octaves = None
     if prediction is not None:
         measures = measures | amounts.Dab(dab_density(prediction, light)).measures(dab)
-        measures |= _nuclei(prediction, source, tools, notes)
+        measures |= _nuclei(prediction, source, tools.judging.mpp or named.mpp, notes)
         octaves = _tried(lambda: validity.sharpness_octaves(prediction, target), notes)
         if octaves is not None:
             measures |= {f"octave_{one.name}": getattr(octaves, one.name) for one in fields(octaves)}
@@ -112,8 +121,12 @@ def _pixels(images: Mapping[str, Uint8Image], target: Uint8Image, tools: Tools) 
     return found
 
 
-def _nuclei(prediction: Uint8Image, source: Uint8Image | None, tools: Tools, notes: list[str]) -> Measures:
-    mpp = tools.judging.mpp
+def _conversions(found: Iterable[tuple[str, str, Decoded | None]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Notes of each role's file, as ("target x.png", notes)."""
+    return tuple((f"{role} {name}", image.notes) for role, name, image in found if image is not None and image.notes)
+
+
+def _nuclei(prediction: Uint8Image, source: Uint8Image | None, mpp: float | None, notes: list[str]) -> Measures:
     if mpp is None or source is None:
         return {}
     kept = _tried(lambda: nuclei_kept(prediction, source, mpp), notes)

@@ -25,10 +25,10 @@ class Judging:
     """What is measured beside PSNR, SSIM and sharpness of one profile.
 
     also: further profiles, each in columns of its own. staining: DAB and the octaves of detail. mpp: um per pixel of the
-    images; without it nuclei are not looked for, because their size is not known. extractors: of features for FID and the
-    like. training: a folder of the real IHC that models were trained on, with HER2 levels in the names: it gives the control
-    "training mean" and trains the level reader; or the JSON file of a reader trained before. slides: a CSV file with columns
-    name and slide; intervals are then over slides. workers: processes; they change no number.
+    images; without it what the files state is taken, and where they state nothing nuclei are not looked for. extractors: of
+    features for FID and the like. training: a folder of the real IHC that models were trained on, with HER2 levels in the
+    names: it gives the control "training mean" and trains the level reader; or the JSON file of a reader trained before.
+    slides: a CSV file with columns name and slide; intervals are then over slides. workers: processes; they change no number.
     """
 
     profile: str = "bci2022"

@@ -143,6 +143,10 @@ def _provenance(folder: Path, metrics: dict[str, Any]) -> Html:
         facts.append((f"Features of {name}", "; ".join([weights, *filter(None, [words.get("preprocessing")])])))
     if metrics.get("mpp") is not None:
         facts.append(("Size of a pixel", f"{metrics['mpp']:g} µm"))
+    elif metrics.get("mpp_from_files"):
+        facts.append(
+            ("Size of a pixel", ", ".join(f"{mpp:g}" for mpp in metrics["mpp_from_files"]) + " µm, as the files state")
+        )
     for file in ("metrics.json", "per_image.csv"):
         facts.append((file, f"sha256 {hashlib.sha256((folder / file).read_bytes()).hexdigest()}"))
     rows = [tag("tr", tag("th", term, scope="row"), tag("td", text)) for term, text in facts]

@@ -43,6 +43,28 @@ def test_translate_a_folder_says_the_licence_and_research_use(
     assert len(list((tmp_path / "out").glob("*.virtual-her2.png"))) == 2
 
 
+def test_translate_says_what_was_converted_passed_over_and_where_stains_are(
+    model: str, he: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (he / "below").mkdir()
+    for name in ("grey.png", "grey 2.png", "below/x.png", "00000_test_0.bmp"):
+        Image.new("L", (64, 64), 200).save(he / name)
+    code = cli.main(["translate", str(he / "*.png"), str(he), "-o", str(tmp_path / "out"), "--model", model])
+    told = capsys.readouterr().err
+    assert code == cli.SOME_FAILED and "note: grey made RGB: 2 images, for example grey 2.png" in told
+    assert "1 picture in a subfolder was passed over (below); add --subfolders" in told
+    first = told.index("left out: 00000_test_0.bmp: several sources would all become 00000_test_0.virtual-her2.png")
+    assert first < told.index("failed: 00000_test_0.bmp") and f"3 of 5 images are in {tmp_path / 'out'}" in told
+    one = ["translate", str(he / "grey.png"), "--model", model, "-o"]
+    assert cli.main([*one, str(tmp_path / "one.tif")]) == cli.FINE
+    assert f"1 of 1 images: {tmp_path / 'one.tif'}" in capsys.readouterr().err and (tmp_path / "one.tif").is_file()
+    (he / "bad.png").write_bytes(b"no")
+    assert cli.main(["translate", str(he / "bad.png"), "--model", model, "-o", str(tmp_path / "none")]) == cli.SOME_FAILED
+    told = capsys.readouterr().err
+    assert f"0 of 1 images were stained; {tmp_path / 'none' / 'translation.json'} says why" in told
+    assert (tmp_path / "none" / "translation.json").is_file()
+
+
 def test_one_bad_file_is_listed_and_the_exit_code_says_some_failed(
     model: str, he: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

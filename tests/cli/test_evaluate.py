@@ -16,6 +16,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from chromogen import cli
+from chromogen.phantom.tissue.phantom import Phantom, draw
 from tests.conftest import scene
 
 PLAIN = ("0_test_0", "1_test_1+", "2_test_2+", "3_test_3+")
@@ -150,10 +151,26 @@ def test_grey_predictions_are_grey_in_all_three_channels(asked: Asked) -> None:
     save(asked.pred / f"{PLAIN[2]}.png", np.stack([grey[2], np.full_like(grey[2], 255)], axis=2))
     save(asked.pred / f"{PLAIN[3]}.png", grey[3] > 200)
     shown = [*grey[:3], np.where(grey[3] > 200, 255, 0).astype(np.uint8)]
-    assert asked.run() == (cli.FINE, [])
+    code, said = asked.run()
+    assert code == cli.FINE and said[0] == f"note: grey made RGB: 4 images, for example prediction {PLAIN[0]}.png"
     for level, row in enumerate(asked.rows.values()):
         made = np.repeat(shown[level][..., None], 3, axis=2)
         assert float(row["psnr"]) == pytest.approx(peak_signal_noise_ratio(scene(level), made, data_range=255))
+
+
+def test_nuclei_are_looked_for_where_the_files_state_their_um_per_pixel(asked: Asked) -> None:
+    pair = draw(Phantom(size_px=128), 3, 0)
+    for role in ("pred", "target"):
+        for path in getattr(asked, role).iterdir():
+            path.unlink()
+    for stated, mpp in ((None, []), (0.5, [0.5])):
+        dpi = {} if stated is None else {"dpi": (25_400 / stated,) * 2}
+        save(asked.root / "he" / "a.png", pair.he, **dpi)
+        save(asked.target / "a.png", pair.ihc)
+        save(asked.pred / "a.png", pair.ihc)
+        assert asked.run("--source", str(asked.root / "he"))[0] == cli.FINE
+        assert asked.metrics["mpp_from_files"] == mpp
+        assert ("nuclei_f1" in asked.metrics["overall"]) == bool(mpp)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +235,13 @@ def test_976_of_977(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
 
 @pytest.mark.parametrize("role", ["pred", "target"])
 def test_an_image_of_nan_is_refused_by_its_kind(asked: Asked, role: str) -> None:
-    """Floating-point pixels are not read at all: what 1.0 is, nobody says. A NaN can so never reach a mean."""
+    """A NaN never reaches a mean."""
     path = getattr(asked, role) / f"{PLAIN[1]}.png"
     path.unlink()
     save(path.with_suffix(".tif"), np.full((40, 40), np.nan, dtype=np.float32))
     code, said = asked.run()
     cause = "its target could not be read: " if role == "target" else ""
-    reason = f"{path.with_suffix('.tif')} has pixels of mode 'F', which are not 8-bit or 16-bit colours; save it as 8-bit RGB"
+    reason = f"{path.with_suffix('.tif')} holds floating-point values that are not finite; save it as 8-bit RGB"
     assert (code, said) == (cli.SOME_FAILED, [f"failed: {PLAIN[1]}: {cause}{reason}"])
     assert [row["status"] for row in asked.rows.values()] == ["ok", "failed", "ok", "ok"]
     assert "NaN" not in (asked.root / "out" / "metrics.json").read_text()

@@ -122,6 +122,32 @@ def test_a_resolution_that_was_not_given_is_said(folder: Path, tmp_path: Path, c
     assert json.loads((tmp_path / "field 3.her2.json").read_text(encoding="utf-8")) == record
 
 
+def test_um_per_pixel_of_the_file_is_used_and_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Image.open(folder / "field 3.png") as image:
+        image.save(tmp_path / "stated.png", dpi=(50_800, 50_800))
+    assert run(tmp_path / "*.png", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert "assumed" not in said.out and "0.5 um per pixel, as the file states: 1 images, for example stated.png" in said.err
+    assert json.loads((tmp_path / "out" / "stated.her2.json").read_text(encoding="utf-8"))["mpp"] == pytest.approx(0.5)
+    assert run(tmp_path / "stated.png", "-o", tmp_path / "other", "--mpp", 0.25) == 0
+    assert "the file states 0.5 um per pixel, --mpp 0.25 was used" in capsys.readouterr().err
+
+
+def test_several_images_and_subfolders(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a/1.png", "b/1.png", "0.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "blank.png", tmp_path / "in" / name)
+    assert run(tmp_path / "in", "-o", tmp_path / "flat") == 0
+    assert "2 pictures in subfolders were passed over (a, b); add --subfolders" in capsys.readouterr().err
+    assert run(tmp_path / "in", "-o", tmp_path / "deep", "--subfolders") == 0
+    assert (tmp_path / "deep" / "b" / "1.her2.json").is_file()
+    assert [row["image"] for row in table(tmp_path / "deep" / "summary.csv")] == ["0.png", "a/1.png", "b/1.png"]
+    assert run("--reread", tmp_path / "deep") == 0
+    assert [row["image"] for row in table(tmp_path / "deep" / "summary.csv")] == ["0.png", "a/1.png", "b/1.png"]
+    assert run(tmp_path / "in" / "a", tmp_path / "in" / "b", "-o", tmp_path / "clash") == 1
+    assert "left out: a/1.png: several images would all become 1.her2.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
