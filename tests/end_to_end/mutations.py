@@ -4,6 +4,7 @@ A `Mess` is drawn by hypothesis, so that a failing one is made smaller by itself
 """
 
 import io
+import itertools
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +45,29 @@ FOLDERS = st.sampled_from(
      "patientA/IHC", "Training/HE", "Testing/HE", "normal", "tumour", "HE2", "images", "masks", "deep/deeper/deepest"]
 )  # fmt: skip
 LINES = st.text("abHEIC_,;\t\"'./\\0123+é\n\r ", max_size=60)
-TABLES = st.builds(
-    lambda head, lines, encoding: (head + "\n" + "\n".join(lines)).encode(encoding, "replace"),
-    st.sampled_from(
-        ["he,ihc", "he;ihc;her2", "source\ttarget", "he", "name,slide", "HE , IHC", "he,ihc,split,her2,patient", ""]
-    ),
-    st.lists(LINES, max_size=4),
-    st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
+HEADS = st.sampled_from(
+    ["he,ihc", "he;ihc;her2", "source\ttarget", "he", "name,slide", "HE , IHC", "he,ihc,split,her2,slide", ""]
 )
+ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file of pairs: lines of anything, and where `true` is set the files that are there."""
+
+    head: str
+    lines: tuple[str, ...]
+    true: bool
+    encoding: str
+
+    def write(self, path: Path) -> None:
+        files = sorted(str(file.relative_to(path.parent)) for file in path.parent.rglob("*") if file.is_file())
+        separator = next((letter for letter in ",;\t" if letter in self.head), ",")
+        rows = [separator.join((one, other)) for one, other in itertools.pairwise(files)] if self.true else []
+        path.write_bytes("\n".join([self.head, *rows, *self.lines]).encode(self.encoding, "replace"))
+
+
+TABLES = st.builds(Table, HEADS, st.lists(LINES, max_size=3).map(tuple), st.booleans(), ENCODINGS)
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,7 @@ class File:
 class Mess:
     files: tuple[File, ...]
     twins: tuple[str, ...]  # folders that get the files of the first folder again, so that some names do pair
-    table: bytes | None
+    table: Table | None
 
     def write(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -88,15 +104,15 @@ class Mess:
             for folder in (file.folder, *self.twins):
                 File(folder, file.name, file.suffix, file.kind, file.height, file.width, file.seed).write(root)
         if self.table is not None:
-            (root / "pairs.csv").write_bytes(self.table)
+            self.table.write(root / "pairs.csv")
 
 
 FILES = st.builds(File, FOLDERS, NAMES, SUFFIXES, KINDS, SIDES, SIDES, st.integers(0, 99))
 MESSES = st.builds(
     Mess,
-    st.lists(FILES, max_size=5).map(tuple),
+    st.lists(FILES, min_size=1, max_size=5).map(tuple),
     st.lists(FOLDERS, max_size=2, unique=True).map(tuple),
-    st.one_of(st.none(), TABLES),
+    st.one_of(TABLES, st.none()),
 )
 
 

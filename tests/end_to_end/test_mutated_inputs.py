@@ -43,8 +43,8 @@ def answers(mess: Mess, model: str) -> dict[str, int]:
         out = str(root.parent / "out")
         commands = {
             "data check": ["data", "check", str(root)],
-            "data check pairs.csv": ["data", "check", str(root / "pairs.csv")],
-            "translate": ["translate", "-i", str(root), "-o", out + "-translate", "--model", model],
+            **({"data check pairs.csv": ["data", "check", str(root / "pairs.csv")]} if mess.table else {}),
+            "translate": ["translate", *map(str, folders), "-o", out + "-translate", "--model", model],
             "her2": ["her2", "-i", str(folders[0]), "-o", out + "-her2"],
             "evaluate": ["evaluate", "--pred", str(folders[0]), "--target", str(folders[-1]), "--out", out, "--workers", "1"],
         }
