@@ -5,6 +5,7 @@ signatures that do nothing, and trainings are shown.
 """
 
 import functools
+import importlib
 import re
 import shlex
 from collections.abc import Callable
@@ -119,6 +120,20 @@ def test_scripts_and_benchmarks_of_the_documents_are_there_and_know_their_flags(
                 for flag in re.findall(r"--([a-z][\w-]*)", said[2]):
                     assert re.search(rf"--{flag}\b|\b{flag.replace('-', '_')}\b", text), f"{page.name}: {line} has no --{flag}"
     assert found > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_and_names_in_backticks_are_there(page: Path) -> None:
+    """`chromogen/data/images.py` is a file, `chromogen.levels` a module or a name in one, also where rooms have moved."""
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:docs|recipes|scripts|benchmarks|tests|chromogen|findings)/[\w./-]+)(?::\w+)?`", text):
+        assert "NAME" in name or (ROOT / name).exists(), name
+    for name in re.findall(r"`(chromogen(?:\.\w+)+)", text):
+        module, _, last = name.rpartition(".")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            assert hasattr(importlib.import_module(module), last), name
 
 
 def heading(line: str) -> str:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from chromogen.checkpoint import DEFAULT_MODEL, shipped
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,16 +29,6 @@ def test_every_command_of_the_tour_works(tmp_path: Path) -> None:
             done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "report.html").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/tour.md"])
-def test_named_files_exist(page: str) -> None:
-    """Paths in backticks that look like ours are there."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:docs|recipes|scripts|benchmarks|tests|chromogen)/[\w./-]+)`", text)
-    assert named
-    for name in named:
-        assert (REPOSITORY / name).exists(), name
 
 
 def test_the_embedded_model_is_small_and_has_its_card() -> None:
