@@ -1,22 +1,32 @@
-"""Boxes around findings, as Pascal VOC writes them: one XML file an image."""
+"""Boxes around findings: Pascal VOC (one XML file an image) and COCO (one JSON file for many)."""
 
+import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 MAX_BYTES = 2**20
+MAX_COCO_BYTES = 2**30
 
 
 @dataclass(frozen=True)
 class NamedBoxes:
-    """The names of the objects and their corners x0, y0, x1, y1 in px; `size` is what the file says of its image."""
+    """The names of the objects and their corners x0, y0, x1, y1 in px; `size` is what the file says of its image.
+
+    `difficult` are the names of boxes that the file marks so, and that are not among `names`: by the rules of Pascal VOC they
+    count neither as findings nor as their absence. `image` is the name of the image as the file gives it.
+    """
 
     names: tuple[str, ...]
     corners: tuple[tuple[float, float, float, float], ...]
     size: tuple[int, int] | None  # columns, rows
+    difficult: tuple[str, ...] = ()
+    image: str = ""
 
     def numbered(self, classes: tuple[str, ...], where: Path) -> Float[np.ndarray, "boxes 5"]:
         """Class number and corners; ValueError for a name that `classes` lacks."""
@@ -50,7 +60,9 @@ def read_boxes(path: Path) -> NamedBoxes:
         tree = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is not XML ({error}); write the boxes again") from error
-    names, corners = [], []
+    names: list[str] = []
+    corners: list[tuple[float, float, float, float]] = []
+    difficult = []
     for number, item in enumerate(tree.iter("object"), start=1):
         name = (item.findtext("name") or "").strip()
         try:
@@ -59,9 +71,61 @@ def read_boxes(path: Path) -> NamedBoxes:
             raise ValueError(f"{path}: object {number} has a corner that is no number; write the boxes again") from error
         if not name or not np.isfinite([x0, y0, x1, y1]).all() or not (x1 > x0 and y1 > y0):
             raise ValueError(f"{path}: object {number} lacks a name, a corner or an area; write xmin < xmax and ymin < ymax")
+        if (item.findtext("difficult") or "0").strip() not in ("0", ""):
+            difficult.append(name)
+            continue
         names.append(name)
         corners.append((x0, y0, x1, y1))
-    return NamedBoxes(tuple(names), tuple(corners), _size(tree))
+    image = (tree.findtext("filename") or "").strip()
+    return NamedBoxes(tuple(names), tuple(corners), _size(tree), tuple(difficult), image)
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file holds images, annotations and categories, as COCO's files of boxes do."""
+    if path.stat().st_size > MAX_COCO_BYTES:
+        return False
+    return {"images", "annotations", "categories"} <= _coco(path, path.stat().st_mtime_ns).keys()
+
+
+@lru_cache(maxsize=8)
+def _coco(path: Path, _version: int) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def read_coco(path: Path) -> dict[str, NamedBoxes]:
+    """The boxes of every image of a COCO file by the image's file name; images without boxes are there, too.
+
+    `iscrowd` boxes stand for many at once and count as difficult. ValueError: lists that lack a field, or that lead nowhere.
+    """
+    facts = _coco(path, path.stat().st_mtime_ns)
+    try:
+        classes = {one["id"]: str(one["name"]) for one in facts["categories"]}
+        images = {one["id"]: one for one in facts["images"]}
+        found: dict[Any, list[tuple[str, tuple[float, float, float, float], bool]]] = {key: [] for key in images}
+        for number, one in enumerate(facts["annotations"], start=1):
+            x, y, width, height = (float(value) for value in one["bbox"])
+            if not np.isfinite([x, y, width, height]).all() or not (width > 0 and height > 0):
+                raise ValueError(f"annotation {number} has a box without area")
+            found[one["image_id"]].append(
+                (classes[one["category_id"]], (x, y, x + width, y + height), bool(one.get("iscrowd")))
+            )
+        boxes = {}
+        for key, image in images.items():
+            sure = [(name, corners) for name, corners, hard in found[key] if not hard]
+            size = (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None
+            hard = tuple(name for name, _, crowd in found[key] if crowd)
+            name = str(image["file_name"])
+            boxes[name] = NamedBoxes(tuple(n for n, _ in sure), tuple(c for _, c in sure), size, hard, name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no COCO file of boxes ({type(error).__name__}: {error}); every annotation needs "
+            "image_id, category_id and bbox"
+        ) from error
+    return boxes
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:

@@ -24,6 +24,11 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 from chromogen.data.images import MAX_PIXELS
 
 MAX_BYTES = 2**30
+SUFFIXES = (".dcm", ".dicom", ".ima")
+AIR_HU = (
+    -1024.0
+)  # nothing in a patient has less; scanners and archives pad CT with -2000, -2048, -3024 around the circle they see
+_SCOUTS = ("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW")
 _BROKEN = (InvalidDicomError, ValueError, TypeError, AttributeError, LookupError, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -31,8 +36,9 @@ _BROKEN = (InvalidDicomError, ValueError, TypeError, AttributeError, LookupError
 class SliceFacts:
     """What the header of one slice says. `place` is its mm along the normal of the slice, for the order within a series.
 
-    `patient` and `series` are "" and `place`, `spacing_mm` and `affine` None where the header does not tell. `affine` takes
-    (column, row, 0, 1) to mm in the patient (right, front, head).
+    `patient`, `study`, `series` and `instance` (SOPInstanceUID) are "" and `place`, `spacing_mm`, `normal` and `affine` None
+    where the header does not tell. `affine` takes (column, row, 0, 1) to mm in the patient (right, front, head). `scout`: the
+    header calls it a localiser, an overview for planning.
     """
 
     rows: int
@@ -43,14 +49,32 @@ class SliceFacts:
     place: float | None
     spacing_mm: tuple[float, float] | None
     affine: Float[np.ndarray, "4 4"] | None
+    study: str = ""
+    instance: str = ""
+    normal: tuple[float, float, float] | None = None
+    scout: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class DicomSlice:
-    """Values (H, W) after rescaling, HU for CT; dark and bright as on film (MONOCHROME1 is inverted)."""
+    """Values (H, W) after rescaling, HU for CT; dark and bright as on film (MONOCHROME1 is inverted).
+
+    What the header calls padding, and what in CT is below air, has the value of the darkest other pixel.
+    """
 
     pixels: Float[np.ndarray, "height width"]
     facts: SliceFacts
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its ending, or by the four letters that such files hold at byte 128 whatever their name."""
+    suffix = path.suffix.casefold()
+    if suffix in SUFFIXES:
+        return True
+    if path.name.casefold() == "dicomdir" or not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.read(132)[128:] == b"DICM"
 
 
 def dicom_facts(path: Path | str) -> SliceFacts:
@@ -74,9 +98,33 @@ def read_dicom(path: Path | str) -> DicomSlice:
     if not np.isfinite([slope, intercept]).all():
         raise ValueError(f"{path} has the rescale slope {slope} and intercept {intercept}; export it again")
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = values.max() + values.min() - values
+    padded = _padded(dataset, stored)
+    if facts.modality == "CT":
+        padded |= values < AIR_HU
+    shown = values[~padded]
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and shown.size:
+        values = shown.max() + shown.min() - values
+    if padded.any() and shown.size:
+        values[padded] = values[~padded].min()
     return DicomSlice(values, facts)
+
+
+def _padded(dataset: Any, stored: np.ndarray) -> np.ndarray:
+    """Which pixels the header calls padding: PixelPaddingValue alone, or all up to PixelPaddingRangeLimit (C.7.5.1.1.2).
+
+    Scanners write the value as signed or unsigned, whatever the pixels are: both are compared by their bits.
+    """
+    ends = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    try:
+        numbers = [int(end) for end in ends if end is not None]
+    except (TypeError, ValueError):
+        return np.zeros(stored.shape, dtype=bool)
+    if ends[0] is None or not numbers:
+        return np.zeros(stored.shape, dtype=bool)
+    bits = 8 * stored.dtype.itemsize
+    alike = [(number + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1) for number in numbers]
+    signed = alike if stored.dtype.kind == "i" else [number % 2**bits for number in alike]
+    return (stored >= min(signed)) & (stored <= max(signed))
 
 
 def _check_decodable(path: Path) -> None:
@@ -113,9 +161,11 @@ def _facts(dataset: Any, path: Path) -> SliceFacts:
         spacing = _numbers(dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing"), 2)
         corner = _numbers(dataset.get("ImagePositionPatient"), 3)
         turned = _numbers(dataset.get("ImageOrientationPatient"), 6)
-        modality, patient, series = (
-            str(dataset.get(name, "") or "").strip() for name in ("Modality", "PatientID", "SeriesInstanceUID")
-        )
+        words = ("Modality", "PatientID", "SeriesInstanceUID", "StudyInstanceUID", "SOPInstanceUID")
+        modality, patient, series, study, instance = (str(dataset.get(name, "") or "").strip() for name in words)
+        kinds = dataset.get("ImageType") or ()
+        kinds = (kinds,) if isinstance(kinds, str) else kinds
+        scout = any(str(kind).strip().upper() in _SCOUTS for kind in kinds)
     if frames != 1 or colours != 1:
         what = f"{frames} frames" if frames != 1 else f"{colours} colours a pixel"
         raise ValueError(f"{path} holds {what}; only single grey slices are read: export it as such")
@@ -123,13 +173,14 @@ def _facts(dataset: Any, path: Path) -> SliceFacts:
         raise ValueError(f"{path} claims {columns} x {rows} pixels; the limit is {MAX_PIXELS}")
     if spacing is not None and min(spacing) <= 0:
         spacing = None
-    place, affine = None, None
+    place, affine, normal = None, None, None
     if corner is not None and turned is not None:
-        place = float(np.dot(np.cross(turned[:3], turned[3:]), corner))
+        across = np.cross(turned[:3], turned[3:])
+        place, normal = float(np.dot(across, corner)), (float(across[0]), float(across[1]), float(across[2]))
         if spacing is not None:
             affine = _affine(corner, turned, spacing)
     between = None if spacing is None else (spacing[0], spacing[1])
-    return SliceFacts(rows, columns, modality, patient, series, place, between, affine)
+    return SliceFacts(rows, columns, modality, patient, series, place, between, affine, study, instance, normal, scout)
 
 
 def _affine(corner: list[float], turned: list[float], spacing: list[float]) -> Float[np.ndarray, "4 4"]:

@@ -1,13 +1,13 @@
 """Grey levels to [0, 1], and every case of a set to one size: images, masks, boxes, spacing and affine alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from chromogen.data.cases.volumes import robust_range
+from chromogen.data.cases.backgrounds import GreyRange
 
 Normalise = Literal["auto", "minmax", "percentile", "window"]
 Fitting = Literal["resize", "stretch", "crop"]
@@ -15,22 +15,17 @@ Fitting = Literal["resize", "stretch", "crop"]
 Boxes = Float[np.ndarray, "boxes 5"]  # class (from 1), x0, y0, x1, y1 in px: the left edge of column 3 is 3.0
 
 
-def unit(
-    pixels: Float[np.ndarray, "height width *colour"], low: float, high: float
-) -> Float[np.ndarray, "height width *colour"]:
-    """`low` and below become 0, `high` and above 1; all 0 where the range is empty."""
-    if not high > low:
-        return np.zeros(pixels.shape, dtype=np.float32)
-    return np.clip((pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def picture_range(
-    pixels: np.ndarray, rule: Literal["minmax", "percentile", "window"], window: tuple[float, float]
-) -> tuple[float, float]:
-    """The values that become 0 and 1. `window` is a centre and a width, as on a CT console."""
+def range_by(
+    rule: Literal["minmax", "percentile", "window"], pixels: np.ndarray, grey: GreyRange, window: tuple[float, float]
+) -> GreyRange:
+    """What becomes 0 and 1 in `pixels`, a picture or a slice of what has the range `grey`. `window` is a centre and a width, as
+    on a CT console. Background stays background under every rule."""
     if rule == "window":
-        return window[0] - window[1] / 2, window[0] + window[1] / 2
-    return (float(pixels.min()), float(pixels.max())) if rule == "minmax" else robust_range(pixels)
+        return replace(grey, low=window[0] - window[1] / 2, high=window[0] + window[1] / 2)
+    if rule == "percentile":
+        return grey
+    shown = pixels if grey.background is None else pixels[pixels != grey.background]
+    return replace(grey, low=float(shown.min()), high=float(shown.max())) if shown.size else grey
 
 
 @dataclass(frozen=True)

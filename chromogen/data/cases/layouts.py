@@ -1,16 +1,25 @@
 """Which file belongs to which case: the folder layouts that people have, recognised by themselves.
 
-    nnunet        imagesTr/NAME_0000.nii.gz with labelsTr/NAME.nii.gz and dataset.json; imagesTs with labelsTs is the test split
-    brats2015     a folder a patient: NAME_subtrMeanDivStd.nii.gz and OTMultiClass.nii.gz
-    open_ms       a folder a patient: FLAIR, T1, T1POST, T2 and GOLD_STANDARD (.nii.gz)
-    brats         a folder a patient: *_t1, *_t1ce, *_t2, *_flair and *_seg (also -t1n, -t1c, -t2w, -t2f)
-    chase         Image_NNL.jpg and Image_NNR.jpg with Image_NNL_1stHO.png: both eyes of patient NN
-    stacks        x_train.npy with y_train.npy: many pictures in one array
-    dicom_boxes   UID.dcm, some with UID.xml beside them (Pascal VOC boxes)
-    image_masks   images with masks (or labels, gt, ...), the files named alike; several modalities: a folder of each name
-    class_folders NORMAL, PNEUMONIA, ...: a folder a class
+    made            a folder of `chromogen synthesize`: what cases.jsonl lists
+    nnunet          imagesTr/NAME_0000.nii.gz with labelsTr/NAME.nii.gz and dataset.json; imagesTs with labelsTs is
+                    the test split; regions, ignore, channels in one file (Decathlon's four axes, PNG in colours)
+    brats2015       a folder a patient: NAME_subtrMeanDivStd.nii.gz and OTMultiClass.nii.gz
+    open_ms         a folder a patient: FLAIR, T1, T1POST, T2 and GOLD_STANDARD (.nii.gz)
+    brats           a folder a patient: *_t1, *_t1ce, *_t2, *_flair and *_seg (also -t1n, -t1c, -t2w, -t2f)
+    bids            sub-NAME/anat/sub-NAME_T1w.nii.gz, the label as _mask, _dseg, _roi or _lesion anywhere below
+    volume_masks    images/NAME.nii.gz with labels/NAME.nii.gz; several modalities: a folder of each name
+    volumes_beside  NAME.nii.gz with NAME_gt.nii.gz (or _seg, _mask, _label) in one folder: ACDC
+    chase           Image_NNL.jpg and Image_NNR.jpg with Image_NNL_1stHO.png: both eyes of patient NN
+    stacks          x_train.npy with y_train.npy: many pictures in one array
+    dicom_boxes     DICOM slices with or without .dcm; boxes in NAME.xml beside them, or in SOPInstanceUID.xml anywhere
+    image_masks     images with masks (labels, gt, 1st_manual, ...), the files named alike; several modalities: a
+                    folder of each name
+    image_boxes     pictures with COCO's JSON or with Pascal VOC's XML
+    masks_beside    NAME.png with NAME_mask.png in one folder: BUSI
+    class_folders   NORMAL, PNEUMONIA, ...: a folder a class
 
-Folders called train, val and test (or training, validation) on the way say the split. Hidden files are passed over.
+Volumes are .nii, .nii.gz, .mha, .mhd, .nrrd and .nhdr. Folders called train, val and test (Training, Testing, test_set)
+on the way say the split. Hidden files are passed over.
 """
 
 from collections import Counter
@@ -18,20 +27,30 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from chromogen.config import nearest
-from chromogen.data.cases.picture_layouts import find_chase, find_class_folders, find_dicom, find_image_masks, find_stacks
+from chromogen.data.cases.box_layouts import find_dicom, find_image_boxes
+from chromogen.data.cases.mask_layouts import find_image_masks, find_masks_beside
+from chromogen.data.cases.nnunet import find_nnunet
+from chromogen.data.cases.picture_layouts import find_chase, find_class_folders, find_made, find_stacks
 from chromogen.data.cases.studies import Found
-from chromogen.data.cases.volume_layouts import find_brats, find_brats2015, find_nnunet, find_open_ms
+from chromogen.data.cases.volume_layouts import find_brats, find_brats2015, find_open_ms
+from chromogen.data.cases.volume_sets import find_bids, find_volume_masks, find_volumes_beside
 from chromogen.data.images import is_clutter, natural_order
 
 LAYOUTS: dict[str, Callable[[Path, Sequence[str], str], Found | None]] = {
+    "made": find_made,
     "nnunet": find_nnunet,
     "brats2015": find_brats2015,
     "open_ms": find_open_ms,
     "brats": find_brats,
+    "bids": find_bids,
+    "volume_masks": find_volume_masks,
+    "volumes_beside": find_volumes_beside,
     "chase": find_chase,
     "stacks": find_stacks,
     "dicom_boxes": find_dicom,
     "image_masks": find_image_masks,
+    "image_boxes": find_image_boxes,
+    "masks_beside": find_masks_beside,
     "class_folders": find_class_folders,
 }
 

@@ -1,32 +1,34 @@
-"""Layouts of pictures: fundus with vessels, stacks, DICOM with boxes, images with masks, a folder a class."""
+"""Layouts of pictures: fundus with vessels, stacks, a folder a class, cases made by `chromogen synthesize`."""
 
+import json
 import re
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from chromogen.data.cases.boxes import read_boxes
-from chromogen.data.cases.dicom import SliceFacts, dicom_facts
+from chromogen.data.cases.mask_layouts import UNKNOWN
+from chromogen.data.cases.nnunet import dataset_classes
+from chromogen.data.cases.partners import is_beside, role, words
 from chromogen.data.cases.pictures import stack_length
-from chromogen.data.cases.studies import PICTURES, Found, Study, files_below, patient_in, split_of, stem
+from chromogen.data.cases.studies import (
+    PATIENTS,
+    SPLIT_WORDS,
+    Found,
+    Study,
+    files_below,
+    patient_in,
+    split_named,
+    split_of,
+    stem,
+)
 from chromogen.data.images import SUFFIXES
-from chromogen.data.pairs.layouts import SPLITS
 
-# Kermany's chest X-rays: person100_bacteria_475, IM-0115-0001, NORMAL2-IM-0386-0001; finding-lungs: ID_0013_Z_0047
-_PATIENTS = (r"^(person\d+_[a-z]+)_", r"^((?:NORMAL2-)?IM-\d+)-", r"^(ID_\d+)_Z_\d+$")
 _KERMANY = (
     "person numbers stand with bacteria and with virus, some in train and in test: they are taken as different people; if they "
     "are not, the split of this set leaks (then set split shuffle and patient_pattern '^(person\\d+|(?:NORMAL2-)?IM-\\d+)')"
 )
-_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "x")
-_MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt", "y")
-_MASK_ENDINGS = ("", "_mask", "_seg", "_label", "_segmentation", "_gt")
-_NOT_CLASSES = {*_IMAGE_FOLDERS, *_MASK_FOLDERS}
-_UNKNOWN = (
-    "these names hold no patient id: every picture counts as a patient, and that none is in two splits cannot be verified; "
-    "see patient_pattern"
-)
+_SPLIT_OF = {word: split for split, known in SPLIT_WORDS.items() for word in known}
+_NO_CLASSES = {"he", "ihc", "target", "source", "fake", "real", "predictions", "prediction", "quarantine", "boxes", "overlays"}
 
 
 def find_chase(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
@@ -48,10 +50,10 @@ def find_chase(root: Path, modalities: Sequence[str], pattern: str) -> Found | N
 
 def find_stacks(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
     files = {stem(path): path for path in files_below(root, (".npy",)) if path.parent == root}
-    images = {name: path for name, path in files.items() if re.fullmatch(rf"x(?:_(?:{_splits()}))?", name.casefold())}
+    images = {name: path for name, path in files.items() if re.fullmatch(rf"x(?:_(?:{'|'.join(_SPLIT_OF)}))?", name.casefold())}
     if not images:
         return None
-    found = Found("mask", ("none", "label"), modalities=_one(modalities, "image"), notes=[_UNKNOWN])
+    found = Found("mask", ("none", "label"), modalities=_one(modalities, "image"), notes=[UNKNOWN])
     for name, path in images.items():
         masks = files.get(f"{'y' if name[0] == 'x' else 'Y'}{name[1:]}")
         count = stack_length(path)
@@ -59,7 +61,7 @@ def find_stacks(root: Path, modalities: Sequence[str], pattern: str) -> Found | 
             what = f"{masks} holds {stack_length(masks)}" if masks else f"there is no y{name[1:]}.npy"
             found.problems.append(f"{path} holds {count} pictures, and {what}; give as many labels as images")
             continue
-        split = SPLITS[name.casefold().removeprefix("x").removeprefix("_")]
+        split = _SPLIT_OF.get(name.casefold().removeprefix("x").removeprefix("_"), "")
         for index in range(count):
             case = f"{name}_{index:05d}"
             planes = ((found.modalities[0], path),)
@@ -67,110 +69,10 @@ def find_stacks(root: Path, modalities: Sequence[str], pattern: str) -> Found | 
     return found
 
 
-def find_dicom(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
-    paths = files_below(root, (".dcm",))
-    if not paths:
-        return None
-    found = Found("boxes", modalities=())
-    facts: dict[Path, SliceFacts] = {}
-    names: set[str] = set()
-    for path in paths:
-        boxes = path.with_suffix(".xml")
-        try:
-            facts[path] = dicom_facts(path)
-            names |= set(read_boxes(boxes).names) if boxes.is_file() else set()
-        except (ValueError, OSError) as error:
-            facts.pop(path, None)
-            found.problems.append(str(error))
-    found.classes = ("none", *sorted(names)) if names else ()
-    found.label = "boxes" if names else "none"
-    found.modalities = _one(modalities, next((fact.modality for fact in facts.values() if fact.modality), "image"))
-    between = _between(facts)
-    for path, fact in facts.items():
-        boxes = path.with_suffix(".xml")
-        patient = patient_in(stem(path), pattern) if pattern else fact.patient or path.parent.name
-        found.studies.append(
-            Study(
-                path.relative_to(root).with_suffix("").as_posix(),
-                str(patient),
-                ((found.modalities[0], path),),
-                split_of(path, root),
-                boxes=boxes if boxes.is_file() else None,
-                between=between[path],
-            )
-        )
-    return found
-
-
-def _between(facts: dict[Path, SliceFacts]) -> dict[Path, tuple[Path, Path]]:
-    """For every slice those below and above in its series; the slice itself where none is near.
-
-    Near is within one and a half times the closest distance that the series has.
-    """
-    series: dict[tuple[Path, str], list[tuple[float, Path]]] = defaultdict(list)
-    between = {path: (path, path) for path in facts}
-    for path, fact in facts.items():
-        if fact.place is not None:
-            series[path.parent, fact.series].append((fact.place, path))
-    for slices in series.values():
-        slices.sort()
-        gaps = [above[0] - below[0] for below, above in pairwise(slices)]
-        near = 1.5 * min((gap for gap in gaps if gap > 0), default=0.0)
-        for (low, below), (high, above) in pairwise(slices):
-            if 0 < high - low <= near:
-                between[below] = (between[below][0], above)
-                between[above] = (below, between[above][1])
-    return between
-
-
-def find_image_masks(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
-    """images beside masks, or with several `modalities` a folder of each name beside masks."""
-    found = Found("mask", ("none", "label"), modalities=tuple(modalities) or ("image",))
-    known = True
-    for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
-        inside = {path.name.casefold(): path for path in folder.iterdir() if path.is_dir()}
-        masks = next((inside[name] for name in _MASK_FOLDERS if name in inside), None)
-        sides = [inside.get(name.casefold()) for name in found.modalities]
-        if not all(sides) and len(found.modalities) == 1:
-            sides = [next((inside[name] for name in _IMAGE_FOLDERS if name in inside), None)]
-        if masks is None or not all(sides):
-            continue
-        known &= _add_masked(found, root, [side for side in sides if side], masks, pattern)
-    if not found.studies and not found.problems:
-        return None
-    found.notes += [] if known else [_UNKNOWN]
-    return found
-
-
-def _add_masked(found: Found, root: Path, sides: Sequence[Path], masks: Path, pattern: str) -> bool:
-    """Add the pictures of one folder; whether their names tell patients."""
-    labels = _by_name(masks, found.problems)
-    pictures = [_by_name(side, found.problems) for side in sides]
-    known, used = True, set()
-    for name, path in pictures[0].items():
-        lacking = [side for side, by_name in zip(sides, pictures, strict=True) if name not in by_name]
-        mask = next((labels[name + ending] for ending in _MASK_ENDINGS if name + ending in labels), None)
-        if lacking or mask is None:
-            where = lacking[0] if lacking else masks
-            found.problems.append(f"{path} has no partner in {where}; add it, or take the image out")
-            continue
-        used.add(mask)
-        patient = patient_in(stem(path), pattern, _PATIENTS)
-        known &= patient is not None
-        planes = tuple((shown, by_name[name]) for shown, by_name in zip(found.modalities, pictures, strict=True))
-        case = path.relative_to(root).with_suffix("").as_posix()
-        found.studies.append(Study(case, patient or case, planes, split_of(path, root), mask))
-    found.problems += [
-        f"{path} labels no image of {sides[0]}; add the image or take the label out"
-        for path in labels.values()
-        if path not in used
-    ]
-    return known
-
-
 def find_class_folders(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
     """The folder that holds a picture is its class; pictures in `root` or straight in a split belong to none."""
-    paths = files_below(root, (*SUFFIXES, ".dcm"))
+    every = files_below(root, (*SUFFIXES, ".dcm"))
+    paths = [path for path in every if not _is_drawn(path, set(every))]
     classes = sorted({path.parent.name for path in paths if _is_class(path.parent, root)})
     if len(classes) < 2:
         return None
@@ -180,34 +82,101 @@ def find_class_folders(root: Path, modalities: Sequence[str], pattern: str) -> F
         if not _is_class(path.parent, root):
             found.problems.append(f"{path} lies in no class; move it into the folder of its class or take it out")
             continue
-        patient = patient_in(stem(path), pattern, _PATIENTS)
+        patient = patient_in(stem(path), pattern, PATIENTS)
         known &= patient is not None
         name = path.relative_to(root).with_suffix("").as_posix()
         planes = ((found.modalities[0], path),)
         found.studies.append(Study(name, patient or name, planes, split_of(path, root), category=path.parent.name))
-    found.notes += [] if known else [_UNKNOWN]
+    found.notes += [] if known else [UNKNOWN]
+    if len(every) > len(paths):
+        found.notes.append(f"{len(every) - len(paths)} masks beside pictures are passed over")
     found.notes += [_KERMANY] if any(study.patient.endswith(("_bacteria", "_virus")) for study in found.studies) else []
     return found
 
 
 def _is_class(folder: Path, root: Path) -> bool:
-    name = folder.name.casefold()
-    return folder != root and name not in SPLITS and name not in _NOT_CLASSES
+    name = folder.name
+    return folder != root and not split_named(name) and not role(name) and not set(words(name)) & _NO_CLASSES
 
 
-def _by_name(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """Pictures by their path below `folder` without the ending; two that differ by it alone are a problem."""
-    by_name: dict[str, Path] = {}
-    for path in files_below(folder, PICTURES):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in by_name:
-            problems.append(f"{by_name[name]} and {path} have the same name; keep one of them")
-        by_name.setdefault(name, path)
-    return by_name
+def _is_drawn(path: Path, every: set[Path]) -> bool:
+    """Whether a picture is the mask of one beside it."""
+    ends = [end for end in range(1, len(path.stem)) if path.stem[end] in "-_. "]
+    return any(
+        is_beside(path.stem, path.stem[:end]) and any(path.with_name(path.stem[:end] + ending) in every for ending in SUFFIXES)
+        for end in ends
+    )
 
 
-def _splits() -> str:
-    return "|".join(word for word in SPLITS if word)
+def find_made(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
+    """What `chromogen synthesize` made, in any of its formats: the files of every case stand in cases.jsonl. All of it is for
+    training; what was quarantined is left out."""
+    listed = root / "cases.jsonl"
+    if not listed.is_file() or not (root / "synthesis.json").is_file():
+        return None
+    found, quarantined = Found("none", made=True), 0
+    facts = root / "dataset.json"
+    if facts.is_file():
+        found.classes = dataset_classes(facts)
+    for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            found.problems.append(f"{listed}: line {number} is cut short; run the same chromogen synthesize again")
+            continue
+        if record.get("done"):
+            continue
+        if all(str(name).startswith("quarantine") for name in record.get("files") or ("quarantine",)):
+            quarantined += 1
+            continue
+        _add_made(found, root, record, modalities)
+    if quarantined:
+        found.notes.append(f"{quarantined} cases in quarantine are left out")
+    return found if found.studies or found.problems else None
+
+
+def _add_made(found: Found, root: Path, record: dict[str, Any], modalities: Sequence[str]) -> None:
+    name, files = str(record.get("name")), [root / str(file) for file in record["files"]]
+    label = [path for path in files if path.parent.name in ("masks", "labelsTr")]
+    images = {stem(path).removeprefix(name).strip("_") or "image": path for path in files if path not in label}
+    names = _channel_names(root)
+    shown = {names.get(key, key): path for key, path in images.items()}
+    found.modalities = found.modalities or tuple(modalities) or tuple(shown)
+    lacking = [modality for modality in found.modalities if modality not in shown]
+    gone = [path for path in files if not path.is_file()]
+    if lacking or gone:
+        what = f"lacks {', '.join(lacking)}" if lacking else f"lacks the file {gone[0]}"
+        found.problems.append(f"{name} of {root} {what}; run the same chromogen synthesize again")
+        return
+    planes = tuple((modality, shown[modality]) for modality in found.modalities)
+    category = planes[0][1].parent.name if record.get("category") is not None and planes[0][1].parent.parent == root else None
+    boxes = root / "annotations.json" if (root / "annotations.json").is_file() else None
+    if label:
+        found.label = "mask"
+    elif category is not None:
+        found.label = "category"
+        found.classes = tuple(sorted({*found.classes, category}))
+    elif boxes is not None:
+        found.label = "boxes"
+        if not found.classes:
+            listed = json.loads(boxes.read_text(encoding="utf-8")).get("categories", [])
+            found.classes = ("none", *(str(one["name"]) for one in sorted(listed, key=lambda one: one["id"])))
+    entry = planes[0][1].relative_to(root).as_posix() if found.label == "boxes" else ""
+    found.studies.append(
+        Study(
+            name, name, planes, "train", label[0] if label else None, category if found.label == "category" else None,
+            boxes if found.label == "boxes" else None, entry=entry,
+        )
+    )  # fmt: skip
+
+
+def _channel_names(root: Path) -> dict[str, str]:
+    """What nnU-Net's numbers stand for, {"0000": "T1"}; {} in other formats."""
+    path = root / "dataset.json"
+    if not path.is_file():
+        return {}
+    channels = json.loads(path.read_text(encoding="utf-8")).get("channel_names", {})
+    return {f"{int(number):04d}": str(name) for number, name in channels.items()}
 
 
 def _one(modalities: Sequence[str], usual: str) -> tuple[str, ...]:

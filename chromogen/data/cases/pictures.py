@@ -1,18 +1,20 @@
-"""Single pictures of any kind as float32 grey levels: PNG, TIFF, JPEG, NPY, DICOM; and masks as class numbers."""
+"""Single pictures of any kind as float32 grey levels: PNG, TIFF, JPEG, NPY, DICOM."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+from PIL import Image
 
-from chromogen.data.cases.dicom import read_dicom
-from chromogen.data.images import MAX_PIXELS, image_facts, read_image, read_levels
+from chromogen.data.cases.dicom import dicom_facts, is_dicom, read_dicom
+from chromogen.data.images import MAX_PIXELS, SUFFIXES, image_facts, read_image, read_levels
 
 Pixels = Float[np.ndarray, "height width *colour"]
 
+PLAIN = (".gif", ".ppm", ".pgm")  # of old sets (DRIVE, STARE); everything else is `data.images`'s
+_NO_DICOM = (*SUFFIXES, *PLAIN, ".npy")
 SAME_GREY = 12  # levels of 255 between the channels of a grey picture kept as colour JPEG
-MAX_CLASS = 31  # a picture of integers up to this holds class numbers; brighter ones are drawn black and white
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,13 @@ def read_picture(path: Path, index: int | None = None) -> Picture:
     Raises ValueError with a sentence for what cannot be read (see `data.images`, `data.cases.dicom`); OSError.
     """
     suffix = path.suffix.casefold()
-    if suffix == ".dcm":
+    if suffix not in _NO_DICOM and is_dicom(path):
         slice_ = read_dicom(path)
         return Picture(slice_.pixels, slice_.facts.spacing_mm, slice_.facts.affine)
     if suffix == ".npy":
-        return Picture(_from_npy(path, index).astype(np.float32))
+        return Picture(array_at(path, index).astype(np.float32))
+    if suffix in PLAIN:
+        return Picture(_by_pillow(path).astype(np.float32))
     found = read_levels(path)
     values = found.values.astype(np.float32)
     if found.kind == "palette":
@@ -51,10 +55,16 @@ def read_picture(path: Path, index: int | None = None) -> Picture:
 
 
 def picture_size(path: Path, index: int | None = None) -> tuple[int, int]:
-    """Rows and columns of an image file or of one picture of a stack."""
+    """Rows and columns of an image file, of a DICOM slice or of one picture of a stack; from the header where it tells."""
+    if path.suffix.casefold() not in _NO_DICOM and is_dicom(path):
+        slice_facts = dicom_facts(path)
+        return slice_facts.rows, slice_facts.columns
     if path.suffix.casefold() == ".npy":
-        height, width = _from_npy(path, index).shape[:2]
+        height, width = array_at(path, index).shape[:2]
         return height, width
+    if path.suffix.casefold() in PLAIN:
+        rows, columns = _by_pillow(path).shape[:2]
+        return rows, columns
     facts = image_facts(path)
     return facts.height, facts.width
 
@@ -84,34 +94,16 @@ def is_grey(pixels: Pixels) -> bool:
     return float((pixels.max(axis=2) - pixels.min(axis=2)).max()) <= SAME_GREY / 255 * white
 
 
-def read_mask(path: Path, index: int | None = None) -> UInt8[np.ndarray, "height width"]:
-    """Class of every pixel, 0 for none.
-
-    Integers up to `MAX_CLASS` (and the numbers of a palette) are classes. Everything else is black and white with soft edges:
-    half of the brightest level a file of its kind can hold (255, 65535, or 1 for fractions) and above is class 1. JPEG always
-    is, because its noise would look like classes.
-    """
-    if path.suffix.casefold() == ".npy":
-        levels = _from_npy(path, index)
-        return classes_of(levels if levels.ndim == 2 else as_grey(levels.astype(np.float32)), f"{path}")
-    found = read_levels(path)
-    levels = found.values
-    if levels.ndim == 3:
-        levels = levels[..., 0] if is_grey(levels.astype(np.float32)) else levels.max(axis=2)
-    return (levels > 127).astype(np.uint8) if found.format == "JPEG" else classes_of(levels, str(path))
-
-
-def classes_of(levels: np.ndarray, where: str) -> UInt8[np.ndarray, "height width"]:
-    """The rule of `read_mask` for an array of any type; ValueError for values that are negative or not finite."""
-    if levels.dtype.kind == "f" and not np.isfinite(levels).all():
-        raise ValueError(f"{where} holds labels that are not finite; write class numbers")
-    low, high = float(levels.min()), float(levels.max())
-    if low < 0:
-        raise ValueError(f"{where} holds the label {low:g}; classes are 0 (none), 1, 2, ...")
-    if high <= MAX_CLASS and (levels.dtype.kind != "f" or np.abs(levels - np.rint(levels)).max() < 1e-3):
-        return np.rint(levels).astype(np.uint8)
-    brightest = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0
-    return (levels >= brightest / 2).astype(np.uint8)
+def _by_pillow(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it claims {image.width} x {image.height} px")
+            return np.asarray(image if image.mode in ("L", "I", "I;16", "I;16B") else image.convert("RGB"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is damaged or no picture ({error}); save it again as PNG") from error
 
 
 def _npy(path: Path) -> np.ndarray:
@@ -127,7 +119,8 @@ def _npy(path: Path) -> np.ndarray:
     return array
 
 
-def _from_npy(path: Path, index: int | None) -> np.ndarray:
+def array_at(path: Path, index: int | None) -> np.ndarray:
+    """The array of an .npy file, or picture `index` of it: (H, W) or (H, W, 3). ValueError, FileNotFoundError."""
     array = _npy(path)
     if index is not None:
         if not 0 <= index < len(array):

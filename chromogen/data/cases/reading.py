@@ -1,21 +1,22 @@
 """Reading the images and labels of one study: which slices count, grey or colour, what becomes 0 and 1."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from chromogen.data.cases.boxes import read_boxes
-from chromogen.data.cases.dicom import dicom_facts
-from chromogen.data.cases.fit import Boxes, Normalise, picture_range, unit
-from chromogen.data.cases.pictures import Picture, as_colour, as_grey, is_grey, picture_size, read_mask, read_picture
+from chromogen.data.cases.backgrounds import GreyRange, grey_range, robust_range
+from chromogen.data.cases.boxes import NamedBoxes, read_boxes, read_coco
+from chromogen.data.cases.dicom import dicom_facts, is_dicom
+from chromogen.data.cases.fit import Boxes, Normalise, range_by
+from chromogen.data.cases.masks import Coding, coding_of, read_layer, read_mask
+from chromogen.data.cases.pictures import Picture, as_colour, as_grey, is_grey, picture_size, read_picture
 from chromogen.data.cases.provenance import Origin, origin_of
 from chromogen.data.cases.studies import Found, Study
-from chromogen.data.cases.volumes import SAME_MM, Axis, Volume, open_volume, robust_range
-
-FOREGROUND = 0.1  # of the volume's (or picture's) range above its lower end: what is brighter is tissue, not air
+from chromogen.data.cases.volumes import SAME_MM, Axis, Volume, open_volume
 
 Plane = Float[np.ndarray, "height width *colour"]
 Kind = Literal["volume", "ct", "dicom", "picture"]
@@ -86,18 +87,34 @@ class Raw:
 
 
 class Reader:
-    """Reads the studies of one set; keeps the volumes of the latest one."""
+    """Reads the studies of one set; keeps the volumes of the latest one.
 
-    def __init__(self, source: Source, found: Found) -> None:
-        self.source, self.classes, self.label = source, found.classes, found.label
+    `classes` () are those that the layout or the masks themselves tell: then the masks are looked at first.
+    """
+
+    def __init__(self, source: Source, found: Found, classes: tuple[str, ...] = ()) -> None:
+        self.source, self.label, self.found = source, found.label, found
         self._latest: tuple[Study, dict[str, Volume]] | None = None
         self._colour = {"auto": found.colour, "grey": False, "colour": True}[source.colour]
         self._undecided = found.studies
         self._rules = set[str]()
+        self.doubts: dict[str, list[Path]] = {}  # sentences on volumes, and the files they are about
+        self.ignored = 0  # slices and pictures left out because nobody judged a part of them
+        self.coding = self._coding(found)
+        if found.label == "mask" and classes:
+            found.classes = classes
+        elif found.label == "mask" and not found.classes:
+            found.classes = self._own_classes(found)
+        self.classes = found.classes
+        if self.coding:
+            found.ignore = self.coding.ignore if found.ignore is None else found.ignore
+            found.notes += [note for note in self.coding.notes if not classes]
 
     def rules(self) -> str:
-        """What `normalise` came to for what was looked at."""
-        return ", ".join(sorted(self._rules))
+        """What `normalise` came to for what was looked at; windows with their ends."""
+        centre, width = self.source.window_hu
+        window = f"window from {centre - width / 2:g} to {centre + width / 2:g} HU"
+        return ", ".join(sorted(window if rule == "window" else rule for rule in self._rules))
 
     def look(self, study: Study) -> tuple[Origin, list[int] | None]:
         """Where a study comes from, and which of its slices count; None for a picture, [] for one that does not.
@@ -111,11 +128,29 @@ class Reader:
         if study.is_volume:
             self._rule("volume")
             return origin, self._slices(study)
-        first = _size(study.images[0][1], study.index)
-        for path in [path for _, path in study.images[1:]] + [path for path in (study.mask,) if path]:
-            _check_size(path, _size(path, study.index), study.images[0][1], first)
+        first = picture_size(study.images[0][1], study.index)
+        masks = [path for path in (study.mask, *(path for path, _ in study.layers)) if path]
+        for path in [path for _, path in study.images[1:]] + masks:
+            if path != study.images[0][1]:
+                _check_size(path, picture_size(path, study.index), study.images[0][1], first)
         self._rule(_kind(study.images[0][1]))
-        return origin, [] if self.source.slices.lesion_only and not self._has_label(study) else None
+        if self.source.slices.lesion_only and not self._has_label(study):
+            return origin, []
+        if self._is_ignored(study):
+            self.ignored += 1
+            return origin, []
+        return origin, None
+
+    def notes(self) -> list[str]:
+        """Sentences on what was read and is worth knowing: doubtful headers, cases left out."""
+        files = lambda paths: f"{len(paths)} file{'s' if len(paths) > 1 else ''}, for example {paths[0]}"  # noqa: E731
+        found = [f"{files(paths)}, {doubt}" for doubt, paths in self.doubts.items()]
+        if self.ignored:
+            why = "marked as difficult" if self.label == "boxes" else "labelled to be ignored"
+            found.append(
+                f"{self.ignored} slices or pictures with something {why} are left out: they neither show it nor lack it"
+            )
+        return found
 
     def read(self, study: Study, number: int | None) -> Raw:
         """A picture, or slice `number` of volumes. ValueError with a sentence, OSError."""
@@ -125,25 +160,31 @@ class Reader:
         """The volumes of a study by modality, its label as "": opened once, checked to lie alike; voxels come when asked."""
         if self._latest is None or self._latest[0] != study:
             self._latest = None  # let go before the next are read
-            opened = {name: open_volume(path) for name, path in study.images}
+            opened = {name: open_volume(path, study.channel(name), is_ct(name)) for name, path in study.images}
             first = next(iter(opened.values()))
             if study.mask is not None:
                 opened[""] = open_volume(study.mask)
             for volume in opened.values():
                 first.check_same_place(volume)
+                for doubt in volume.doubts:
+                    self.doubts.setdefault(doubt, []).append(volume.path)
             self._latest = (study, opened)
         return self._latest[1]
 
     def _slices(self, study: Study) -> list[int]:
-        rule, volumes = self.source.slices, self.volumes(study)
+        rule, volumes, ignore = self.source.slices, self.volumes(study), self.found.ignore
         first = next(iter(volumes.values()))
         numbers = list(rule.reach(first.count(rule.axis)))
         if rule.lesion_only:
             if "" not in volumes:
                 raise ValueError(f"{study.name} has no mask, and slices.lesion_only asks for lesions; leave it out")
             numbers = [number for number in numbers if np.any(volumes[""].slice(rule.axis, number) > 0.5)]
+        if ignore is not None and "" in volumes:
+            judged = [number for number in numbers if not np.any(np.rint(volumes[""].slice(rule.axis, number)) == ignore)]
+            self.ignored += len(numbers) - len(judged)
+            numbers = judged
         if rule.min_foreground > 0:
-            numbers = [n for n in numbers if _tissue(first.slice(rule.axis, n), *first.range).mean() >= rule.min_foreground]
+            numbers = [n for n in numbers if first.grey.tissue(first.slice(rule.axis, n)).mean() >= rule.min_foreground]
         return numbers
 
     def _slice(self, study: Study, number: int) -> Raw:
@@ -157,16 +198,16 @@ class Reader:
         for name, _ in study.images:
             volume = volumes[name]
             here = volume.slice(axis, number)
-            low, high = volume.range if rule == "percentile" else picture_range(here, rule, self.source.window_hu)
-            planes = [unit(volume.slice(axis, n), low, high) for n in around]
+            scale = range_by(rule, here, volume.grey, self.source.window_hu)
+            planes = [scale.unit(volume.slice(axis, n)) for n in around]
             images[name] = np.stack(planes, axis=2) if self.source.neighbours else planes[0]
-            tissue |= _tissue(here, *volume.range)
+            tissue |= volume.grey.tissue(here)
         mask = _voxel_classes(volumes[""].slice(axis, number), study) if "" in volumes else None
         self._check_classes(mask, study)
         return Raw(images, tissue, first.spacing(axis), first.slice_affine(axis, number), mask)
 
     def _picture(self, study: Study) -> Raw:
-        shown = {name: read_picture(path, study.index) for name, path in study.images}
+        shown = {name: _channel(read_picture(path, study.index), study, name) for name, path in study.images}
         (_, path), first = study.images[0], next(iter(shown.values()))
         tissue = np.zeros(first.pixels.shape[:2], dtype=bool)
         images = {}
@@ -174,16 +215,51 @@ class Reader:
             where = dict(study.images)[name]
             _check_size(where, picture.pixels.shape[:2], path, first.pixels.shape[:2])
             _check_spacing(where, picture, path, first)
-            low, high = picture_range(picture.pixels, self._rule(_kind(where)), self.source.window_hu)
-            images[name] = self._channels(picture, study, low, high)
-            tissue |= _tissue(as_grey(picture.pixels), *robust_range(as_grey(picture.pixels)))
-        mask = None if study.mask is None else read_mask(study.mask, study.index)
+            grey = _grey_of(picture.pixels, is_ct(name))
+            scale = range_by(self._rule(_kind(where)), picture.pixels, grey, self.source.window_hu)
+            images[name] = self._shown(picture, study, scale)
+            tissue |= grey_range(as_grey(picture.pixels)).tissue(as_grey(picture.pixels))
+        mask = self._mask(study)
         if mask is not None and study.mask is not None:
             _check_size(study.mask, mask.shape, path, first.pixels.shape[:2])
         self._check_classes(mask, study)
         return Raw(images, tissue, first.spacing_mm, first.affine, mask, self._boxes(study, first))
 
-    def _channels(self, picture: Picture, study: Study, low: float, high: float) -> Plane:
+    def _mask(self, study: Study) -> UInt8[np.ndarray, "height width"] | None:
+        if study.layers:
+            drawn: UInt8[np.ndarray, "height width"] | None = None
+            for path, number in study.layers:
+                inside = read_layer(path, study.index)
+                drawn = np.zeros(inside.shape, dtype=np.uint8) if drawn is None else drawn
+                _check_size(path, inside.shape, study.layers[0][0], drawn.shape)
+                drawn[inside > 0] = number
+            return drawn
+        return None if study.mask is None else read_mask(study.mask, study.index, self.coding)
+
+    def _coding(self, found: Found) -> Coding | None:
+        masked = [study for study in found.studies if study.mask is not None and not study.is_volume and not study.layers]
+        if found.label != "mask" or not masked:
+            return None
+        return coding_of([study.mask for study in masked if study.mask], [study.index for study in masked])
+
+    def _own_classes(self, found: Found) -> tuple[str, ...]:
+        """Names where the layout has none: what the masks are coded by, else the numbers in them."""
+        if self.coding:
+            return self.coding.classes or ("none", "label")
+        if any(study.is_volume and study.mask for study in found.studies):
+            return _numbered_classes(found)
+        return ("none", "label")
+
+    def _is_ignored(self, study: Study) -> bool:
+        """Whether nobody judged a part of it: a label to be ignored, or nothing but boxes marked as difficult."""
+        if self.label == "boxes" and study.boxes is not None:
+            found = self._named_boxes(study)
+            return bool(found.difficult) and not found.names
+        if self.found.ignore is None or study.mask is None:
+            return False
+        return bool((read_mask(study.mask, study.index, self.coding) == self.found.ignore).any())
+
+    def _shown(self, picture: Picture, study: Study, scale: GreyRange) -> Plane:
         if self.source.neighbours:
             here = study.images[0][1]
             below, above = (
@@ -191,8 +267,8 @@ class Reader:
             )
             if below.shape != above.shape or below.shape != picture.pixels.shape[:2]:
                 raise ValueError(f"{here} and the slices beside it differ in size; leave neighbours out")
-            return unit(np.stack([below, as_grey(picture.pixels), above], axis=2), low, high)
-        return unit(as_colour(picture.pixels) if self._has_colour() else as_grey(picture.pixels), low, high)
+            return scale.unit(np.stack([below, as_grey(picture.pixels), above], axis=2))
+        return scale.unit(as_colour(picture.pixels) if self._has_colour() else as_grey(picture.pixels))
 
     def _has_colour(self) -> bool:
         """Whether the pictures have colours: what the source or the layout says, else the first one that can be read."""
@@ -204,12 +280,16 @@ class Reader:
                 continue  # whoever reads this one hears why
         return bool(self._colour)
 
+    def _named_boxes(self, study: Study) -> NamedBoxes:
+        assert study.boxes is not None
+        return read_coco(study.boxes)[study.entry] if study.entry else read_boxes(study.boxes)
+
     def _boxes(self, study: Study, picture: Picture) -> Boxes | None:
         if self.label != "boxes":
             return None
         if study.boxes is None:
             return np.zeros((0, 5), dtype=np.float32)
-        found = read_boxes(study.boxes)
+        found = self._named_boxes(study)
         rows, columns = picture.pixels.shape[:2]
         if fault := found.outside(columns, rows):
             raise ValueError(f"{study.boxes} {fault}; draw the boxes on the image of the same name")
@@ -226,8 +306,9 @@ class Reader:
         if study.category is not None:
             raise ValueError("slices.lesion_only asks for masks or boxes, and this set has classes; leave it out")
         if study.mask is not None:
-            return bool(read_mask(study.mask, study.index).any())
-        return study.boxes is not None and bool(read_boxes(study.boxes).names)
+            mask = self._mask(study)
+            return mask is not None and bool(mask.any())
+        return study.boxes is not None and bool(self._named_boxes(study).names)
 
     def _rule(self, kind: Kind) -> Rule:
         usual: dict[Kind, Rule] = {"volume": "percentile", "ct": "window", "dicom": "percentile", "picture": "minmax"}
@@ -236,18 +317,40 @@ class Reader:
         return rule
 
 
+def is_ct(modality: str) -> bool:
+    """Whether a modality is called so that its values are Hounsfield units."""
+    return bool(re.search(r"(?<![a-z])(?:ce|nc)?ct(?![a-z])", modality.casefold()))
+
+
 def _kind(path: Path) -> Kind:
-    if path.suffix.casefold() != ".dcm":
+    if not is_dicom(path):
         return "picture"
     return "ct" if dicom_facts(path).modality == "CT" else "dicom"
 
 
-def _size(path: Path, index: int | None) -> tuple[int, int]:
-    """Rows and columns, from the header."""
-    if path.suffix.casefold() == ".dcm":
-        facts = dicom_facts(path)
-        return facts.rows, facts.columns
-    return picture_size(path, index)
+def _grey_of(pixels: np.ndarray, ct: bool) -> GreyRange:
+    """The range of a picture; of colours the range of all their values, and no background."""
+    return grey_range(pixels, ct) if pixels.ndim == 2 else GreyRange(*robust_range(pixels))
+
+
+def _channel(picture: Picture, study: Study, modality: str) -> Picture:
+    channel = study.channel(modality)
+    if channel is None or picture.pixels.ndim == 2:
+        return picture
+    return replace(picture, pixels=picture.pixels[..., channel])
+
+
+def _numbered_classes(found: Found) -> tuple[str, ...]:
+    """Names for the label numbers of volumes that nothing names: the numbers themselves, as far as any label goes."""
+    highest = 1
+    for study in found.studies:
+        if study.mask is None or not study.is_volume:
+            continue
+        try:
+            highest = max(highest, int(np.rint(open_volume(study.mask).pixels.max())))
+        except (ValueError, OSError):
+            continue  # whoever reads it says why
+    return ("none", *(f"label {number}" for number in range(1, min(highest, 255) + 1)))
 
 
 def _check_size(path: Path, size: tuple[int, ...], first_path: Path, first: tuple[int, ...]) -> None:
@@ -266,10 +369,6 @@ def _check_spacing(path: Path, picture: Picture, first_path: Path, first: Pictur
             f"{first_path} has pixels of {first.spacing_mm[0]:.3g} x {first.spacing_mm[1]:.3g} mm, {path} of "
             f"{picture.spacing_mm[0]:.3g} x {picture.spacing_mm[1]:.3g}; resample them to one grid"
         )
-
-
-def _tissue(pixels: np.ndarray, low: float, high: float) -> Bool[np.ndarray, "height width"]:
-    return pixels > low + FOREGROUND * (high - low)
 
 
 def _voxel_classes(labels: np.ndarray, study: Study) -> UInt8[np.ndarray, "height width"]:

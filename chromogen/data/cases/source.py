@@ -8,7 +8,7 @@ are kept: go through a set in its order.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from chromogen.data.cases.provenance import Origin
 from chromogen.data.cases.reading import Raw, Reader, SliceRule
 from chromogen.data.cases.split import divided, parted, synthetic_tests
 from chromogen.data.cases.studies import Found, Label, Study
+from chromogen.data.cases.twins import Twin, merged, told, twins_in
 
 Plane = Float[np.ndarray, "height width *colour"]
 
@@ -132,8 +133,6 @@ def open_cases(source: CaseSource, on_fault: Callable[[str], None] | None = None
     it is left out. A patient in two splits, a synthetic case in the test split and a set without cases always are errors.
     """
     layout, found = find_studies(source.root, source.layout, source.modalities, source.patient_pattern)
-    if source.classes and found.label == "mask":
-        found.classes = source.classes
 
     def tell(sentence: str) -> None:
         if on_fault is None:
@@ -142,48 +141,75 @@ def open_cases(source: CaseSource, on_fault: Callable[[str], None] | None = None
 
     for problem in found.problems:
         tell(problem)
-    reader = Reader(source, found)
-    members: list[Member] = []
+    reader = Reader(source, found, source.classes)
+    looked: list[tuple[Study, Origin, list[int] | None]] = []
     without = []
-    splits = splits_of(source, found)
     for study in found.studies:
         try:
-            origin, numbers = reader.look(study)
+            looked.append((study, *reader.look(study)))
         except (ValueError, OSError) as error:
             tell(str(error))
-            continue
+    twins = twins_in(found.studies)
+    splits = splits_of(source, found, twins, {study.name for study, origin, _ in looked if origin == "synthetic"})
+    members: list[Member] = []
+    for study, origin, numbers in looked:
         cases: list[tuple[str, int | None]] = [(study.name, None)]
         if numbers is not None:
             cases = [(f"{study.name}/{source.slices.axis}_{number:03d}", number) for number in numbers]
         without += [] if cases else [study.name]
-        split = splits.get(study.patient, study.split)
-        members += [Member(name, study.patient, split, origin, study, number) for name, number in cases]
+        members += [Member(name, study.patient, splits[study.name], origin, study, number) for name, number in cases]
+    problems, notes = told(twins, splits)
     faults = [
         *parted((member.patient, member.split) for member in members),
         *synthetic_tests([(member.name, member.split, member.origin) for member in members]),
+        *problems,
     ]
     if faults:
         raise ValueError(faults[0])
     if not members:
-        raise ValueError(f"{source.root} ({layout} layout): no slice or picture meets the slice rule; loosen slices")
+        why = "; ".join(reader.notes()[-1:]) if reader.ignored else "loosen slices"
+        raise ValueError(f"{source.root} ({layout} layout): no slice or picture meets the slice rule; {why}")
     if without:
         found.notes.append(f"{len(without)} studies have nothing that meets the slice rule, for example {without[0]}")
+    found.notes += [*notes, *reader.notes()]
     return CaseSet(source, layout, found, tuple(members), reader)
 
 
-def splits_of(source: CaseSource, found: Found) -> dict[str, str]:
-    """The split of every patient. One that the layout itself puts into two is left out: its studies keep what is stated."""
+def splits_of(
+    source: CaseSource, found: Found, twins: Sequence[Twin] = (), synthetic: Set[str] = frozenset()
+) -> dict[str, str]:
+    """The split of every study by name.
+
+    Patients who share an image are one patient here. One whom the layout itself puts into two splits keeps what is stated.
+    Made cases (`synthetic` are their studies' names) that nobody put elsewhere are for training.
+    """
+    if found.made:
+        return {study.name: "train" for study in found.studies}
+    one = merged([study.patient for study in found.studies], twins)
+    made = {one[study.patient] for study in found.studies} - {
+        one[study.patient] for study in found.studies if study.name not in synthetic
+    }
     stated: dict[str, str] = {}
     twice = set()
     for study in found.studies:
-        if stated.setdefault(study.patient, study.split) != study.split:
-            twice.add(study.patient)
-    keep = source.split != "shuffle"
-    if source.split == "layout" and not any(stated.values()):
+        patient = one[study.patient]
+        if patient in made:
+            continue
+        if stated.setdefault(patient, study.split) != study.split:
+            twice.add(patient)
+    if source.split == "layout" and not any(study.split for study in found.studies):
         raise ValueError(f"{source.root}: no folder is called train, val or test; set split to auto or shuffle")
+    keep = source.split != "shuffle"
     if keep:
         stated = {patient: split for patient, split in stated.items() if patient not in twice}
-    return divided(stated, source.shares, source.seed, keep) if stated else {}
+    splits = divided(stated, source.shares, source.seed, keep) if stated else {}
+
+    def split_for(study: Study) -> str:
+        if one[study.patient] in made:
+            return (keep and study.split) or "train"
+        return splits.get(one[study.patient], study.split)
+
+    return {study.name: split_for(study) for study in found.studies}
 
 
 class CaseSet:

@@ -6,13 +6,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from chromogen.data.cases.volumes import is_volume
+from chromogen.data.cases.dicom import is_dicom
+from chromogen.data.cases.volumes import is_volume, without_suffix
 from chromogen.data.images import SUFFIXES, is_clutter, natural_order
-from chromogen.data.pairs.layouts import SPLITS
 
 Label = Literal["mask", "category", "boxes", "none"]
 
-PICTURES = (*SUFFIXES, ".npy", ".dcm")
+PICTURES = (*SUFFIXES, ".gif", ".ppm", ".pgm", ".npy", ".dcm")
+SPLIT_WORDS = {
+    "train": ("train", "training", "tr"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "ts"),
+}
+_WORDS = "|".join(word for words in SPLIT_WORDS.values() for word in words)
+_LONG = "|".join(word for words in SPLIT_WORDS.values() for word in words if len(word) > 2)
+_SPLIT = re.compile(
+    rf"(?:.*[ _-])?({_LONG})[ _-]?(?:data|set|dataset)"
+    rf"|({_WORDS})(?:[ _-]?(?:images?|cases|split|\d{{4}}))?"
+)
+# How sets name one person's several files; the first that fits counts. Kermany: person100_bacteria_475, IM-0115-0001,
+# NORMAL2-IM-0386-0001; finding-lungs: ID_0013_Z_0047; one person scanned again: brats_2013_pat0001_1, BraTS-GLI-00005-101;
+# ACDC: patient001_frame12; BIDS: sub-01_ses-2; TCGA_CS_4941_19960909_12; our phantoms: lung-0003-001
+PATIENTS = (
+    r"^(person\d+_[a-z]+)_",
+    r"^((?:NORMAL2-)?IM-\d+)-",
+    r"^(ID_\d+)_Z_\d+$",
+    r"^(brats_\d+_\w*pat\d+)_\d+$",
+    r"^(BraTS-[A-Za-z]+-\d+)-\d+$",
+    r"^(sub-[A-Za-z0-9]+)(?=_|$)",
+    r"^(TCGA[-_]\w{2}[-_]\w{4})(?=[-_]|$)",
+    r"^(LIDC-IDRI-\d+)",
+    r"^((?:lung|brain)-\d{4})-\d{3}$",
+    r"(?i)^((?:patient|pat|subject|subj|case|volunteer)[-_ ]?\d+)[-_ ].*$",
+    r"(?i)^(.+?)[-_ ](?:slice|frame|axial|coronal|sagittal|time|timepoint|visit|session|ses|layer)[-_ ]?\d+(?:[-_ ].*)?$",
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +48,8 @@ class Study:
 
     `split` is train, val, test or "" (not said). `index` is the number within .npy stacks. `between` are the slices below and
     above, the slice itself where there is none. At most one of `mask`, `category` and `boxes` says what is wrong and where.
+    `channels` says which channel of its file each image is, where one file holds several. `layers` are masks that each stand
+    for one class; later ones are drawn over earlier ones, and `mask` is the first. `entry` is the image's name in a COCO file.
     """
 
     name: str
@@ -32,10 +61,20 @@ class Study:
     boxes: Path | None = None
     index: int | None = None
     between: tuple[Path, Path] | None = None
+    channels: tuple[int, ...] = ()
+    layers: tuple[tuple[Path, int], ...] = ()
+    entry: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (*(path for _, path in self.images), *(path for path in (self.mask, self.boxes) if path))
+        labels = (self.mask, self.boxes, *(path for path, _ in self.layers))
+        return tuple(dict.fromkeys((*(path for _, path in self.images), *(path for path in labels if path))))
+
+    def channel(self, modality: str) -> int | None:
+        """Which channel of its file the image of a modality is; None where the file holds one."""
+        if not self.channels:
+            return None
+        return self.channels[[name for name, _ in self.images].index(modality)]
 
     @property
     def is_volume(self) -> bool:
@@ -54,6 +93,8 @@ class Found:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     colour: bool | None = None  # whether the pictures have colours; None lets the first one decide
+    ignore: int | None = None  # the number of a label that says "nobody looked here": such slices and pictures are no cases
+    made: bool = False  # a set of made cases: all of it is for training
 
 
 def files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -71,14 +112,24 @@ def files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
 def split_of(path: Path, root: Path) -> str:
     """The split that a folder between `root` and `path` is called by, "" for none."""
     for folder in path.relative_to(root).parts[:-1]:
-        if folder.casefold() in SPLITS:
-            return SPLITS[folder.casefold()]
+        if split := split_named(folder):
+            return split
     return ""
 
 
+def split_named(folder: str) -> str:
+    """train, val or test for a folder of such a name (Training, test_set, BraTS2020_ValidationData, val2017), else ""."""
+    match = _SPLIT.fullmatch(folder.casefold())
+    word = (match[1] or match[2]) if match else ""
+    return next((split for split, words in SPLIT_WORDS.items() if word in words), "")
+
+
 def stem(path: Path) -> str:
-    """The name without its suffix, .nii.gz being one."""
-    return path.name[:-7] if path.name.casefold().endswith(".nii.gz") else path.stem
+    """The name without its suffix, .nii.gz being one; names of DICOM files that have none stay whole."""
+    if is_volume(path):
+        return without_suffix(path)
+    known = (*PICTURES, ".xml", ".json", ".txt")
+    return path.stem if path.suffix.casefold() in known or not is_dicom(path) else path.name
 
 
 def patient_in(name: str, pattern: str, usual: Iterable[str] = ()) -> str | None:

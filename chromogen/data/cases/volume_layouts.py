@@ -1,21 +1,24 @@
-"""Layouts of NIfTI volumes: BraTS, open_ms, BRATS 2015, nnU-Net."""
+"""Layouts of a folder a patient, each volume named by its modality: BraTS, open_ms, BRATS 2015."""
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from chromogen.data.cases.studies import Found, Study, files_below, patient_in, split_of, stem
+from chromogen.data.cases.studies import PATIENTS, Found, Study, files_below, patient_in, split_of, stem
 from chromogen.data.cases.volumes import SUFFIXES
-from chromogen.data.images import SUFFIXES as PICTURE_SUFFIXES
 
 _TUMOUR_2015 = ("none", "necrosis", "oedema", "non-enhancing tumour", "enhancing tumour")
-_TUMOUR = ("none", "necrotic core", "oedema", "unused", "enhancing tumour")  # BraTS 2017-2020 skips 3; 2023 calls it enhancing
-# one person scanned again has another last number: brats_2013_pat0001_1, BraTS-GLI-00005-101
-_PATIENTS = (r"^(brats_\d+_\w*pat\d+)_\d+$", r"^(BraTS-[A-Za-z]+-\d+)-\d+$")
+_TUMOUR = ("none", "necrotic core", "oedema", "unused 3", "enhancing tumour")  # BraTS 2017 to 2021: no 3
+# BraTS since 2023, by the word in BraTS-WORD-00000-000. Adult glioma after treatment (2024) adds the resection cavity.
+_SINCE_2023 = ("none", "necrotic core", "oedema", "enhancing tumour")
+_BY_WORD = {
+    "GLI": (*_SINCE_2023, "resection cavity"),
+    "MET": (*_SINCE_2023, "resection cavity"),
+    "PED": ("none", "enhancing tumour", "non-enhancing tumour", "cystic component", "oedema"),
+}
+_PED = "BraTS-PED is read as of 2024: 1 enhancing, 2 non-enhancing, 3 cyst, 4 oedema; for that of 2023 set classes"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ _BRATS = _Naming(
         (r"(?:.*[_-])(?:t2|t2w)", "T2"),
         (r"(?:.*[_-])(?:flair|t2f)", "FLAIR"),
     ),
-    r".*[_-]seg",
+    r".*[_-](?:seg|gtv)",
     _TUMOUR,
     r".*[_-](?:t1|t1n|t1ce|t1c|t1gd|t2|t2w|t2f|flair)",
 )
@@ -73,120 +76,87 @@ def _patient_folders(root: Path, naming: _Naming, modalities: Sequence[str], pat
         by_folder[path.parent].append(path)
     if not any(re.fullmatch(naming.proof, stem(path).casefold()) for paths in by_folder.values() for path in paths):
         return None
-    roles = {folder: _roles(paths, naming) for folder, paths in by_folder.items()}
-    seen = [shown for _, shown in naming.modalities if any(shown in found for found in roles.values())]
-    found = Found("mask", naming.classes, modalities=tuple(modalities or seen))
+    found = Found("mask", naming.classes)
+    passed: list[Path] = []
+    roles = {folder: _roles(paths, naming, found.problems, passed) for folder, paths in by_folder.items()}
+    seen = [shown for _, shown in naming.modalities if any(shown in files for files in roles.values() if files)]
+    found.modalities = tuple(modalities or seen)
+    without = []
     for folder, files in roles.items():
+        if not files or (set(files) == {"mask"} and len(by_folder[folder]) > 1):
+            continue  # a fault that is told, or volumes of another kind
         lacking = [name for name in found.modalities if name not in files]
         name = folder.relative_to(root).as_posix() if folder != root else root.resolve().name
-        if not files or (set(files) == {"mask"} and len(by_folder[folder]) > 1):
-            continue  # volumes of another kind
         if lacking:
             held = ", ".join(path.name for path in by_folder[folder])
             found.problems.append(
                 f"{folder} lacks {' and '.join(lacking)} (it holds {held}); add the file, or name modalities without it"
             )
         elif "mask" not in files:
-            found.problems.append(f"{folder} has no label ({naming.mask} in its name); add it or take the folder out")
+            without.append(folder)
         else:
             images = tuple((shown, files[shown]) for shown in found.modalities)
-            patient = patient_in(folder.name, pattern, _PATIENTS) or folder.name
+            patient = patient_in(folder.name, pattern, PATIENTS) or folder.name
             found.studies.append(Study(name, patient, images, split_of(files["mask"], root), files["mask"]))
-    return found
-
-
-def _roles(paths: Sequence[Path], naming: _Naming) -> dict[str, Path]:
-    """The file of every modality, and of "mask"."""
-    roles: dict[str, Path] = {}
-    for path in paths:
-        for wanted, shown in (*naming.modalities, (naming.mask, "mask")):
-            if re.fullmatch(wanted, stem(path).casefold()):
-                if shown in roles:
-                    raise ValueError(f"{roles[shown]} and {path} both are {shown} of one patient; keep one of them")
-                roles[shown] = path
-    return roles
-
-
-def find_nnunet(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
-    if not (root / "imagesTr").is_dir():
-        return None
-    facts = _dataset_json(root / "dataset.json")
-    channels = _numbered(facts.get("channel_names") or facts.get("modality") or {}, root)
-    ending = str(facts.get("file_ending") or "")
-    found = Found("mask", _classes(facts.get("labels") or {}, root), modalities=tuple(modalities) or tuple(channels.values()))
-    for images, labels, split in (("imagesTr", "labelsTr", ""), ("imagesTs", "labelsTs", "test")):
-        if (root / images).is_dir():
-            _add_nnunet(found, root, (images, labels, split), channels, ending, pattern)
-    return found
-
-
-def _add_nnunet(
-    found: Found, root: Path, folders: tuple[str, str, str], channels: Mapping[int, str], ending: str, pattern: str
-) -> None:
-    images, labels, split = folders
-    suffixes = (ending.casefold(),) if ending else (*SUFFIXES, *PICTURE_SUFFIXES)
-    by_case: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in files_below(root / images, suffixes):
-        match = re.fullmatch(r"(.+)_(\d{4})", stem(path))
-        if match and int(match[2]) in channels:
-            by_case[match[1]][channels[int(match[2])]] = path
-        else:
-            found.problems.append(
-                f"{path} is not called NAME_0000 with a channel of dataset.json; rename it or name the channel"
-            )
-    masks = {stem(path): path for path in files_below(root / labels, suffixes)} if (root / labels).is_dir() else {}
-    for name, files in by_case.items():
-        lacking = [channel for channel in found.modalities if channel not in files]
-        if lacking:
-            found.problems.append(
-                f"{root / images / name} lacks {' and '.join(lacking)}; add the file, or leave the channel out"
-            )
-        elif name not in masks:
-            found.problems.append(f"{root / images / name} has no label in {labels}; add it or take the images out")
-        else:
-            planes = tuple((channel, files[channel]) for channel in found.modalities)
-            patient = patient_in(name, pattern, _PATIENTS) or name
-            found.studies.append(Study(f"{images}/{name}", patient, planes, split, masks[name]))
-    found.problems += [
-        f"{path} labels no image of {images}; add the image or take the label out"
-        for name, path in masks.items()
-        if name not in by_case
-    ]
-
-
-def _dataset_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; nnU-Net names the channels and classes of a set in it")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}); write it again") from error
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path} is not an object with channel_names and labels; write it again")
-    return facts
-
-
-def _numbered(names: Any, root: Path) -> dict[int, str]:
-    """{"0": "T1"} as numbers to names."""
-    try:
-        channels = {int(number): str(name) for number, name in names.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f'{root / "dataset.json"}: channel_names must look like {{"0": "T1", "1": "FLAIR"}}') from error
-    if not channels or len(set(channels.values())) < len(channels):
-        raise ValueError(
-            f'{root / "dataset.json"} names no channels, or two alike; write channel_names {{"0": "T1", "1": "FLAIR"}}'
+    _tell_unlabelled(found, without, root, naming)
+    if passed:
+        found.notes.append(
+            f"{len(passed)} volumes are no modality or label of this layout and are passed over, such as {passed[0]}"
         )
-    return dict(sorted(channels.items()))
+    if naming is _BRATS:
+        _name_tumours(found)
+    return found
 
 
-def _classes(labels: Any, root: Path) -> tuple[str, ...]:
-    """Names by number, from {"background": 0, "lesion": 1} or {"0": "background", "1": "lesion"}."""
-    where = root / "dataset.json"
-    try:
-        pairs = [(int(key), str(value)) if str(key).isdigit() else (int(value), str(key)) for key, value in labels.items()]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: labels must give every class one number, and regions are not read; write one") from error
-    numbers = dict(pairs)
-    if not pairs or 0 not in numbers or not all(0 <= number <= 255 for number in numbers):
-        raise ValueError(f"{where}: labels must hold background 0 and numbers up to 255; write them")
-    return tuple(numbers.get(number, "unused") for number in range(max(numbers) + 1))
+def _tell_unlabelled(found: Found, folders: Sequence[Path], root: Path, naming: _Naming) -> None:
+    """Official validation and test sets come without labels; anywhere else a label is missing."""
+    official = [folder for folder in folders if split_of(folder / "x", root) in ("val", "test")]
+    if official and found.studies:
+        found.notes.append(
+            f"{len(official)} patients of {official[0].parent} have no label and are left out, as {official[0].name}"
+        )
+    for folder in folders:
+        if folder not in official or not found.studies:
+            found.problems.append(f"{folder} has no label ({naming.mask} in its name); add it or take the folder out")
+
+
+def _name_tumours(found: Found) -> None:
+    """What the numbers of BraTS mean, which changed in 2023 and differs between its tasks."""
+    words = {match[1] for study in found.studies if (match := re.match(r"BraTS-([A-Za-z]+)-", Path(study.name).name))}
+    if found.studies and all(study.mask and stem(study.mask).casefold().endswith("gtv") for study in found.studies):
+        found.classes = ("none", "gross tumour volume")
+    elif len(words) == 1:
+        word = words.pop().upper()
+        found.classes = _BY_WORD.get(word, _SINCE_2023)
+        found.notes += [_PED] if word == "PED" else []
+    elif words:
+        found.problems.append(
+            f"{', '.join(sorted(words))} of BraTS lie in one folder, and their labels mean different things; part them"
+        )
+
+
+def _roles(paths: Sequence[Path], naming: _Naming, problems: list[str], passed: list[Path]) -> dict[str, Path]:
+    """The file of every modality, and of "mask"; none where two claim one role and neither is called like the folder."""
+    claims: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        fitting = [
+            shown
+            for wanted, shown in (*naming.modalities, (naming.mask, "mask"))
+            if re.fullmatch(wanted, stem(path).casefold())
+        ]
+        for shown in fitting:
+            claims[shown].append(path)
+        passed += [] if fitting else [path]
+    roles: dict[str, Path] = {}
+    for shown, files in claims.items():
+        exact = [
+            path for path in files if re.fullmatch(rf"{re.escape(path.parent.name)}[_-][a-z0-9]+", stem(path), re.IGNORECASE)
+        ]
+        chosen = files if len(files) == 1 else exact
+        if len(chosen) != 1:
+            what = "labels" if shown == "mask" else shown
+            problems.append(f"{files[0]} and {files[1]} both are {what} of one patient; keep one of them")
+            return {}
+        roles[shown] = chosen[0]
+        passed += [path for path in files if path != chosen[0]]
+    return roles

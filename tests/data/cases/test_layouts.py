@@ -87,8 +87,11 @@ def test_a_missing_modality_and_a_missing_label_are_said_and_the_rest_goes_on(tm
     assert found.problems[0].startswith(f"{tmp_path / 'A'} lacks T2 (it holds A_flair.nii.gz, A_seg.nii.gz")
     assert found.problems[1].startswith(f"{tmp_path / 'B'} has no label")
     volume(tmp_path / "C" / "other_t1.nii.gz")
-    with pytest.raises(ValueError, match=r"C_t1.nii.gz and .*other_t1.nii.gz both are T1 of one patient; keep one"):
-        find_studies(tmp_path)
+    _, found = find_studies(tmp_path)
+    assert [study.name for study in found.studies] == ["C"] and "passed over, such as" in found.notes[0]
+    (tmp_path / "C" / "C_t1.nii.gz").rename(tmp_path / "C" / "more_t1.nii.gz")
+    _, found = find_studies(tmp_path)
+    assert not found.studies and any("both are T1 of one patient; keep one" in problem for problem in found.problems)
 
 
 def test_the_two_sets_with_names_of_their_own(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def nnunet(root: Path, facts: object = None) -> Path:
 
 def test_nnunet(tmp_path: Path) -> None:
     layout, found = find_studies(nnunet(tmp_path))
-    assert layout == "nnunet" and found.modalities == ("T1", "FLAIR") and found.classes == ("background", "unused", "lesion")
+    assert layout == "nnunet" and found.modalities == ("T1", "FLAIR") and found.classes == ("background", "unused 1", "lesion")
     assert rows(found) == [("imagesTr/a_1", "a_1", ""), ("imagesTr/b_2", "b_2", ""), ("imagesTs/c_3", "c_3", "test")]
     (tmp_path / "imagesTr" / "a_1_0001.nii.gz").unlink()
     (tmp_path / "labelsTr" / "b_2.nii.gz").rename(tmp_path / "labelsTr" / "z.nii.gz")
@@ -133,7 +136,7 @@ def test_nnunet(tmp_path: Path) -> None:
     [
         ({"labels": {"background": 0, "a": 1}}, "names no channels"),
         ({"channel_names": ["T1"], "labels": {}}, "channel_names must look like"),
-        ({"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": [1, 2]}}, "regions are not read"),
+        ({"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": ["a", 2]}}, "or a region its numbers"),
         ({"channel_names": {"0": "T1"}, "labels": {"a": 1}}, "labels must hold background 0"),
         ([], "is not an object"),
     ],
@@ -248,7 +251,9 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
 def test_what_makes_no_sense(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is no folder"):
         find_studies(tmp_path / "gone")
-    with pytest.raises(ValueError, match=r"holds no cases in a known layout. It holds nothing; looked for: nnunet, brats2015"):
+    with pytest.raises(
+        ValueError, match=r"holds no cases in a known layout. It holds nothing; looked for: made, nnunet, brats2015"
+    ):
         find_studies(tmp_path)
     with pytest.raises(ValueError, match="no layout is called 'brat'; did you mean 'brats'"):
         find_studies(tmp_path, "brat")

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from chromogen.config import from_fields, to_fields
+from chromogen.data.cases.backgrounds import GreyRange
 from chromogen.data.cases.boxes import read_boxes
-from chromogen.data.cases.fit import fit_to, unit
-from chromogen.data.cases.pictures import classes_of, read_mask, read_picture
+from chromogen.data.cases.fit import fit_to
+from chromogen.data.cases.masks import read_mask
+from chromogen.data.cases.pictures import read_picture
 from chromogen.data.cases.source import (
     SOURCE_TYPE_KEYWORD,
     SYNTHETIC_DESCRIP,
@@ -24,7 +26,7 @@ from chromogen.data.cases.source import (
 )
 from chromogen.data.cases.split import divided, shuffled
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # file axes run to the left, back and head, so that slices are transposed and no more
 
 
@@ -52,9 +54,9 @@ def picture(path: Path, pixels: np.ndarray, **options: Any) -> Path:
 
 
 def masked(root: Path, count: int = 5, **options: Any) -> Path:
-    """Pictures that are brighter to the right, with a mask of their left half."""
+    """Pictures that are brighter to the right, each from another level on, with a mask of their left half."""
     for number in range(count):
-        ramp = np.tile(np.arange(8, dtype=np.uint8) * 10 + 20, (6, 1))
+        ramp = np.tile(np.arange(8, dtype=np.uint8) * 10 + 20 + number, (6, 1))
         picture(root / "images" / f"p{number}.png", ramp, **options)
         picture(root / "masks" / f"p{number}.png", (np.arange(8) < 4).astype(np.uint8) * np.full((6, 1), 255, dtype=np.uint8))
     return root
@@ -187,8 +189,9 @@ def test_deep_pictures_keep_their_bits(tmp_path: Path) -> None:
         ([0, 32767, 32768, 65535], [0, 0, 1, 1]),
     ],
 )
-def test_masks_of_classes_and_masks_in_black_and_white(levels: list[float], classes: list[int]) -> None:
-    assert classes_of(np.array([levels]), "m").tolist() == [classes]
+def test_masks_of_classes_and_masks_in_black_and_white(tmp_path: Path, levels: list[float], classes: list[int]) -> None:
+    np.save(tmp_path / "m.npy", np.array([levels]))
+    assert read_mask(tmp_path / "m.npy").tolist() == [classes]
 
 
 def test_mask_files(tmp_path: Path) -> None:
@@ -312,7 +315,7 @@ def test_a_place_stays_where_it_is(how: Any) -> None:
 
 
 def test_an_empty_range_is_black() -> None:
-    assert unit(np.full((2, 2), 7.0), 7, 7).tolist() == [[0, 0], [0, 0]]
+    assert GreyRange(7, 7).unit(np.full((2, 2), 7.0)).tolist() == [[0, 0], [0, 0]]
 
 
 # --- splits --------------------------------------------------------------------------------------------------------------
@@ -352,13 +355,10 @@ def test_the_layouts_own_split_is_kept() -> None:
 
 
 def test_a_patient_in_two_splits_is_an_error(tmp_path: Path) -> None:
-    for name in (
-        "train/NORMAL/IM-0001-0001",
-        "test/NORMAL/IM-0001-0002",
-        "train/SICK/person1_virus_1",
-        "test/SICK/person2_virus_2",
+    for number, name in enumerate(
+        ("train/NORMAL/IM-0001-0001", "test/NORMAL/IM-0001-0002", "train/SICK/person1_virus_1", "test/SICK/person2_virus_2")
     ):
-        picture(tmp_path / f"{name}.png", np.eye(4, dtype=np.uint8) * 200)
+        picture(tmp_path / f"{name}.png", np.eye(4, dtype=np.uint8) * (200 + number))
     with pytest.raises(
         ValueError, match="patient 'IM-0001' is in test and train: what is learned would be tested on the same person"
     ):
@@ -412,10 +412,14 @@ def test_marks_in_volumes_and_beside_files(tmp_path: Path) -> None:
 
 
 def test_a_synthetic_case_never_tests(tmp_path: Path) -> None:
-    masked(tmp_path)
+    masked(tmp_path / "test")
     (tmp_path / "manifest.json").write_text('{"origin": "synthetic"}')
     with pytest.raises(ValueError, match=r"images/p\d is synthetic and stands in the test split; .*: take it out"):
         open_cases(CaseSource(str(tmp_path)))
+    (tmp_path / "manifest.json").rename(tmp_path / "test" / "manifest.json")
+    for split in ("auto", "shuffle"):  # where nobody put it there, it trains
+        cases = open_cases(CaseSource(str(tmp_path / "test"), split=split))  # type: ignore[arg-type]
+        assert {member.split for member in cases.members} == {"train"}
 
 
 # --- the value in a recipe -----------------------------------------------------------------------------------------------

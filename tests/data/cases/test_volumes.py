@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromogen.data.cases import volumes
-from chromogen.data.cases.volumes import AXES, Volume, open_volume, robust_range
+from chromogen.data.cases.backgrounds import robust_range
+from chromogen.data.cases.volumes import AXES, Volume, open_volume
 
 
 def write(path: Path, values: np.ndarray, affine: np.ndarray | None = None, described: str = "") -> Path:
