@@ -11,7 +11,7 @@ import numpy as np
 from chromogen.data.cases.boxes import NamedBoxes, is_coco, read_boxes, read_coco
 from chromogen.data.cases.dicom import SliceFacts, dicom_facts, is_dicom
 from chromogen.data.cases.mask_layouts import UNKNOWN
-from chromogen.data.cases.studies import PATIENTS, PICTURES, Found, Study, files_below, patient_in, split_of, stem
+from chromogen.data.cases.studies import PATIENTS, PICTURES, Found, Study, files_below, patient_in, split_named, split_of, stem
 from chromogen.data.cases.volumes import SUFFIXES as VOLUMES
 from chromogen.data.images import SUFFIXES
 
@@ -234,16 +234,16 @@ def _add_coco(found: Found, root: Path, files: Iterable[Path], pictures: Sequenc
         except (ValueError, OSError) as error:
             found.problems.append(str(error))
             continue
-        split = split_of(file, root) or next(
-            (s for word in re.split(r"[-_.]", file.stem) if (s := split_of(Path(word) / "x", Path()))), ""
-        )
+        named_so = [split_named(word) for word in re.split(r"[-_.]", file.stem)]
+        split = split_of(file, root) or next(filter(None, named_so), "")
         missing = []
         for entry, boxes in listed.items():
             tried = [file.parent / entry, root / entry, file.parent / "images" / entry, root / "images" / entry]
-            path = next((one for one in tried if one.is_file()), None) or next(iter(named[Path(entry).name][:1]), None)
-            if path is None or (len(named[path.name]) > 1 and path not in tried):
+            there = [one for one in tried if one.is_file()] or named[Path(entry).name]
+            if not there or (len(there) > 1 and there[0] not in tried):
                 missing.append(entry)
                 continue
+            path = there[0]
             names |= {*boxes.names, *boxes.difficult}
             used.add(path)
             patient = patient_in(stem(path), pattern, PATIENTS)

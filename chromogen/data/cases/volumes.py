@@ -256,7 +256,7 @@ def _doubts(path: Path) -> tuple[str, ...]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 and np.isfinite(intercept) and intercept != 0:
         found.append(
-            f"scale by slope 0 with an intercept ({intercept:g}): by the standard neither counts, and so it is read; ITK adds it"
+            f"scale by slope 0 with an intercept ({intercept:g}): by the standard neither counts, as here; ITK adds it"
         )
     if int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0:
         sides = [max(1, int(side)) for side in header["dim"][1:4]]
