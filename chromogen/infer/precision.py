@@ -18,6 +18,7 @@ from chromogen.color import H_E, combine
 from chromogen.config import nearest
 from chromogen.devices import bf16_is_fast, pick_device
 from chromogen.method import Method
+from chromogen.nets.blocks import ActiveDropout, ImageStatisticsNorm
 from chromogen.tensors import SignedImages, Uint8Image, signed_from_uint8
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -72,7 +73,8 @@ def prepare(method: Method, nets: nn.ModuleDict, device: str = "auto", precision
 def fold_norms(network: nn.Module) -> nn.Module:
     """A copy for evaluation in which each batch norm right behind a convolution is part of that convolution.
 
-    Dropout, which does nothing in evaluation, is left out, and a ReLU right behind a convolution overwrites its input. Only
+    A norm by the statistics of each image stays. Dropout that does nothing in evaluation is left out, and a ReLU right behind a
+    convolution overwrites its input. Only
     the members of `nn.Sequential` are looked at, because there alone the order of the modules is the order of the work.
     """
     folded = copy.deepcopy(network).eval()
@@ -99,10 +101,11 @@ def _folded(layers: list[nn.Module]) -> list[nn.Module]:
     result: list[nn.Module] = []
     for layer in layers:
         before = result[-1] if result else None
-        if isinstance(layer, nn.Dropout | nn.Dropout2d | nn.Identity):
+        if isinstance(layer, nn.Dropout | nn.Dropout2d | nn.Identity) and not isinstance(layer, ActiveDropout):
             continue
         if isinstance(before, nn.Conv2d | nn.ConvTranspose2d):
-            if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats:
+            by_image = isinstance(layer, ImageStatisticsNorm)
+            if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats and not by_image:
                 result[-1] = fuse_conv_bn_eval(before, layer, transpose=isinstance(before, nn.ConvTranspose2d))
                 continue
             if isinstance(layer, nn.ReLU | nn.LeakyReLU):

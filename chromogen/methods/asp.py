@@ -29,7 +29,7 @@ from torch import nn
 from chromogen.losses import adversarial, contrastive, pyramid
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tiling, Update
 from chromogen.nets.antialias import Downsampling
-from chromogen.nets.blocks import spectral_started, without_idle_biases, xavier_started
+from chromogen.nets.blocks import Padding, spectral_started, without_idle_biases, xavier_started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.nets.patches import PatchHead, at_places, drawn_places
@@ -42,6 +42,7 @@ class ASP:
     blocks: int = 6
     downsampling: Downsampling = "blurred"  # of both networks
     upsampling: Upsampling = "bilinear"
+    upsampled_padding: Padding = "reflect"  # of the convolutions behind bilinear steps; the published code adds zeros
     spectral: bool = True  # spectral norm in both networks
     discriminator_width: int = 32
     discriminator_layers: int = 5
@@ -76,7 +77,8 @@ class ASP:
         return Tiling(multiple_px=4, context_px=reach_px, whole_image=True)  # instance norms
 
     def networks(self) -> nn.ModuleDict:
-        generator = ResnetGenerator(self.width, self.blocks, "instance", 0.0, self.upsampling, self.downsampling)
+        sizes = (self.upsampling, self.downsampling, self.upsampled_padding)
+        generator = ResnetGenerator(self.width, self.blocks, "instance", 0.0, *sizes)
         head = PatchHead(generator.channels(generator.contrast_taps), self.head_width)
         width, layers = self.discriminator_width, self.discriminator_layers
         discriminator = PatchDiscriminator(3, width, layers, "instance", self.downsampling)

@@ -31,7 +31,7 @@ from torch import nn
 from chromogen.losses import levels, reconstruction, similarity
 from chromogen.losses.adversarial import Scalar
 from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Source, Tiling, Update
-from chromogen.nets.blocks import started
+from chromogen.nets.blocks import Padding, started
 from chromogen.nets.comparator import Comparator
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.stainer import LEVELS, Modulation, StyledGenerator
@@ -49,6 +49,7 @@ class BCIStainer:
     depth: int = 10  # training images of 2 ** depth px: style encoder and comparator halve them to 8 px, at least once
     modulation: Modulation = "weights"  # of the residual blocks by the style
     attention: bool = True  # SimAM in every residual block
+    style_padding: Padding = "zeros"  # around the style encoder's images; the published code mirrors them
     dropout: float = 0.2  # before the linear heads that read a level
     discriminator_width: int = 32
     discriminator_layers: int = 3
@@ -91,7 +92,8 @@ class BCIStainer:
 
     def networks(self) -> nn.ModuleDict:
         style_layers = max(1, self.depth - 6)
-        generator = StyledGenerator(self.width, self.blocks, style_layers, self.modulation, self.attention, self.dropout)
+        kinds = (self.modulation, self.attention, self.dropout, self.style_padding)
+        generator = StyledGenerator(self.width, self.blocks, style_layers, *kinds)
         nets: dict[str, nn.Module] = {
             "generator": generator,
             "comparator": Comparator(self.comparator_width, self.depth - 3, self.dropout),

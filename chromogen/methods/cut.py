@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from chromogen.losses import adversarial, contrastive
 from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Source, Tiling, Update
 from chromogen.nets.antialias import Downsampling
-from chromogen.nets.blocks import without_idle_biases, xavier_started
+from chromogen.nets.blocks import Padding, without_idle_biases, xavier_started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.nets.patches import PatchHead, at_places, drawn_places, mirrored_places
@@ -42,6 +42,7 @@ class CUT:
     blocks: int = 9
     downsampling: Downsampling = "blurred"  # of both networks
     upsampling: Upsampling = "bilinear"
+    upsampled_padding: Padding = "reflect"  # of the convolutions behind bilinear steps; the published code adds zeros
     discriminator_width: int = 64
     discriminator_layers: int = 3
     head_width: int = 256
@@ -71,7 +72,8 @@ class CUT:
         return Tiling(multiple_px=4, context_px=reach_px, whole_image=True)  # instance norms
 
     def networks(self) -> nn.ModuleDict:
-        generator = ResnetGenerator(self.width, self.blocks, "instance", 0.0, self.upsampling, self.downsampling)
+        sizes = (self.upsampling, self.downsampling, self.upsampled_padding)
+        generator = ResnetGenerator(self.width, self.blocks, "instance", 0.0, *sizes)
         width, layers = self.discriminator_width, self.discriminator_layers
         made = {
             "generator": generator,

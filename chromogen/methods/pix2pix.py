@@ -17,7 +17,7 @@ from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tiling, Update
-from chromogen.nets.blocks import Norm, started
+from chromogen.nets.blocks import Norm, Statistics, repeated_noise, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
 from chromogen.tensors import Batch, SignedImages
@@ -31,6 +31,8 @@ class Pix2pix:
     depth: int = 8  # halvings; image sizes are multiples of 2 ** depth
     norm: Norm = "batch"
     dropout: float = 0.5
+    dropout_at_test: bool = False  # when translating too, with the same noise for every image
+    statistics: Statistics = "running"  # of batch norms when translating: "image" for networks scored in training form
     discriminator_width: int = 64
     discriminator_layers: int = 3
     gan: Literal["cross-entropy", "least-squares"] = "cross-entropy"
@@ -53,10 +55,12 @@ class Pix2pix:
 
     @property
     def tiling(self) -> Tiling:
-        return Tiling(multiple_px=2**self.depth, context_px=2 ** (self.depth - 1), whole_image=self.norm == "instance")
+        whole_image = self.norm == "instance" or self.statistics == "image" or self.dropout_at_test
+        return Tiling(multiple_px=2**self.depth, context_px=2 ** (self.depth - 1), whole_image=whole_image)
 
     def networks(self) -> nn.ModuleDict:
-        generator = UNetGenerator(self.width, self.depth, self.norm, self.dropout)
+        noise = self.dropout_at_test
+        generator = UNetGenerator(self.width, self.depth, self.norm, self.dropout, self.statistics, noise)
         discriminator = PatchDiscriminator(6, self.discriminator_width, self.discriminator_layers, self.norm)
         return nn.ModuleDict({"generator": started(generator, self.norm), "discriminator": started(discriminator, self.norm)})
 
@@ -83,7 +87,13 @@ class Pix2pix:
         }
 
     def translate(self, nets: nn.ModuleDict, source: SignedImages) -> SignedImages:
-        return nets["generator"](source)
+        if not self.dropout_at_test:
+            return nets["generator"](source)
+        made = []
+        for image in source.split(1):  # so that an image does not depend on its batch
+            with repeated_noise(source.device):
+                made.append(nets["generator"](image))
+        return torch.cat(made)
 
 
 SOURCE = Source("pix2pix, Isola et al., CVPR 2017, arXiv:1611.07004", 2017, "pairs")

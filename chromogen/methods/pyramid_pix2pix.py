@@ -11,13 +11,14 @@ Deviations from the published code
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from chromogen.losses import adversarial, reconstruction
 from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Source, Tiling, Update
-from chromogen.nets.blocks import Norm, started
+from chromogen.nets.blocks import Norm, Statistics, repeated_noise, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.tensors import Batch, SignedImages
@@ -29,6 +30,8 @@ class PyramidPix2pix:
     blocks: int = 9
     norm: Norm = "batch"
     dropout: float = 0.5
+    dropout_at_test: bool = False  # when translating too, with the same noise for every image
+    statistics: Statistics = "running"  # of batch norms when translating: "image" for networks scored in training form
     upsampling: Upsampling = "transposed"
     discriminator_width: int = 64
     discriminator_layers: int = 3
@@ -54,10 +57,12 @@ class PyramidPix2pix:
     @property
     def tiling(self) -> Tiling:
         reach_px = ResnetGenerator.reach_px(self.blocks)
-        return Tiling(multiple_px=4, context_px=reach_px, whole_image=self.norm == "instance")
+        whole_image = self.norm == "instance" or self.statistics == "image" or self.dropout_at_test
+        return Tiling(multiple_px=4, context_px=reach_px, whole_image=whole_image)
 
     def networks(self) -> nn.ModuleDict:
-        generator = ResnetGenerator(self.width, self.blocks, self.norm, self.dropout, self.upsampling)
+        kinds: dict[str, Any] = {"statistics": self.statistics, "active_dropout": self.dropout_at_test}
+        generator = ResnetGenerator(self.width, self.blocks, self.norm, self.dropout, self.upsampling, **kinds)
         norm = self.discriminator_norm
         discriminator = PatchDiscriminator(6, self.discriminator_width, self.discriminator_layers, norm)
         return nn.ModuleDict({"generator": started(generator, self.norm), "discriminator": started(discriminator, norm)})
@@ -86,7 +91,13 @@ class PyramidPix2pix:
         yield {"generator": losses}
 
     def translate(self, nets: nn.ModuleDict, source: SignedImages) -> SignedImages:
-        return nets["generator"](source)
+        if not self.dropout_at_test:
+            return nets["generator"](source)
+        made = []
+        for image in source.split(1):  # so that an image does not depend on its batch
+            with repeated_noise(source.device):
+                made.append(nets["generator"](image))
+        return torch.cat(made)
 
 
 SOURCE = Source("PyramidPix2pix, Liu et al., CVPRW 2022, arXiv:2204.11425", 2022, "pairs")

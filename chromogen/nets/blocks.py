@@ -1,5 +1,7 @@
 """Pieces that several networks share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal
 
@@ -12,12 +14,14 @@ from torch.nn.utils.parametrize import register_parametrization
 from chromogen.tensors import full_precision
 
 Norm = Literal["batch", "instance", "none"]
+Statistics = Literal["running", "image"]  # of batch norms in evaluation: those of the training, or of each image by itself
+Padding = Literal["reflect", "zeros"]
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Batch statistics (running ones in evaluation), statistics of each image, or nothing."""
+def norm_layer(norm: Norm, channels: int, statistics: Statistics = "running") -> nn.Module:
+    """Batch statistics (in evaluation those that `statistics` names), statistics of each image, or nothing."""
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return nn.BatchNorm2d(channels) if statistics == "running" else ImageStatisticsNorm(channels)
     if norm == "instance":
         return nn.InstanceNorm2d(channels)
     return nn.Identity()
@@ -26,6 +30,38 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 def needs_bias(norm: Norm) -> bool:
     """A batch norm has its own shift; the others leave a convolution's bias in use."""
     return norm != "batch"
+
+
+class ImageStatisticsNorm(nn.BatchNorm2d):
+    """A batch norm that takes, in evaluation, mean and variance of each image: what a batch norm in training form does to one.
+
+    Networks of pix2pix's code are scored in that form unless its test is told otherwise.
+    """
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return super().forward(x) if self.training else F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+class ActiveDropout(nn.Dropout):
+    """Dropout in evaluation too: noise as an input of the network (Isola et al., CVPR 2017, section 2.1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, training=True)
+
+
+def dropout_layers(share: float, active: bool = False) -> list[nn.Module]:
+    """A dropout of that share, or nothing; an `active` one works in evaluation too."""
+    return [ActiveDropout(share) if active else nn.Dropout(share)] if share else []
+
+
+@contextmanager
+def repeated_noise(device: torch.device) -> Iterator[None]:
+    """A context in which PyTorch draws the same numbers every time; behind it, it goes on as if nothing had been drawn."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(0)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(0)
+        yield
 
 
 class Tanh(nn.Module):
@@ -38,15 +74,22 @@ class Tanh(nn.Module):
 class ResidualBlock(nn.Module):
     """x + conv-norm-ReLU-(dropout)-conv-norm(x), 3x3 with reflection padding (Johnson et al., ECCV 2016)."""
 
-    def __init__(self, channels: int, norm: Norm, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        norm: Norm,
+        dropout: float = 0.0,
+        statistics: Statistics = "running",
+        active_dropout: bool = False,
+    ) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=needs_bias(norm)),
-            norm_layer(norm, channels),
+            norm_layer(norm, channels, statistics),
             nn.ReLU(),
-            *([nn.Dropout(dropout)] if dropout else []),
+            *dropout_layers(dropout, active_dropout),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=needs_bias(norm)),
-            norm_layer(norm, channels),
+            norm_layer(norm, channels, statistics),
         )
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

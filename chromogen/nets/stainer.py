@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromogen.nets.blocks import Tanh, norm_layer
+from chromogen.nets.blocks import Padding, Tanh, norm_layer
 from chromogen.tensors import SignedImages
 
 Modulation = Literal["weights", "adain"]
@@ -109,7 +109,7 @@ class StyledGenerator(nn.Module):
     Encoder: 7x7, then three strided convolutions. Style encoder: `style_layers` more and the mean over the image; a linear
     head grades the style. Decoder: `blocks` blocks under the style, then three transposed convolutions and 7x7. Batch norm
     outside the blocks. As published (width 32, 9 blocks, 4 style layers: 1024 px become 8x8) it has 14.955 M parameters.
-    Sizes are multiples of 8 px, from 16 px: the style encoder pads with zeros, which any size allows, and rounds up.
+    Sizes are multiples of 8 px, from 16 px: the style encoder rounds up. `style_padding` is what lies around its images.
     """
 
     def __init__(
@@ -120,15 +120,16 @@ class StyledGenerator(nn.Module):
         modulation: Modulation = "weights",
         attention: bool = True,
         dropout: float = 0.2,
+        style_padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         c = 8 * width
         self.encoder = nn.Sequential(
             *_stepped(nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect", bias=False)),
-            *_chained(halving(inputs, 2 * inputs, reflect=True) for inputs in (width, 2 * width, 4 * width)),
+            *_chained(halving(inputs, 2 * inputs, padding="reflect") for inputs in (width, 2 * width, 4 * width)),
         )
         self.style_encoder = nn.Sequential(
-            *_chained(halving(c, c) for _ in range(style_layers)), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            *_chained(halving(c, c, padding=style_padding) for _ in range(style_layers)), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         )
         self.grade = nn.Sequential(nn.Dropout(dropout), nn.Linear(c, LEVELS))
         self.blocks = nn.ModuleList([StyledBlock(c, c, modulation, attention) for _ in range(blocks)])
@@ -156,10 +157,20 @@ class StyledGenerator(nn.Module):
         return encoder + 16 * blocks + decoder
 
 
-def halving(inputs: int, outputs: int, kernel_px: int = 3, reflect: bool = False) -> list[nn.Module]:
+class MirroredConv2d(nn.Conv2d):
+    """A convolution that mirrors its borders as far as there is something to mirror: a line of one pixel is repeated."""
+
+    def forward(self, x: Features) -> Features:
+        rows, columns = self.padding if isinstance(self.padding, tuple) else (0, 0)
+        for sides, length, at_most in (((columns, columns, 0, 0), x.shape[3], columns), ((0, 0, rows, rows), x.shape[2], rows)):
+            x = F.pad(x, sides, mode="reflect" if length > at_most else "replicate")
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def halving(inputs: int, outputs: int, kernel_px: int = 3, padding: Padding = "zeros") -> list[nn.Module]:
     """A strided convolution, batch norm and a leaky ReLU."""
-    mode: Literal["reflect", "zeros"] = "reflect" if reflect else "zeros"
-    return _stepped(nn.Conv2d(inputs, outputs, kernel_px, stride=2, padding=kernel_px // 2, padding_mode=mode, bias=False))
+    kind = MirroredConv2d if padding == "reflect" else nn.Conv2d
+    return _stepped(kind(inputs, outputs, kernel_px, stride=2, padding=kernel_px // 2, bias=False))
 
 
 def _stepped(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
