@@ -9,6 +9,7 @@ import tyro
 import chromogen
 from chromogen.cli import benches, challenge, data, lists, staining
 from chromogen.cli.console import FINE, INTERRUPTED, SOME_FAILED, USAGE, fail, out_console
+from chromogen.cli.foreign import import_weights
 from chromogen.cli.her2 import her2
 from chromogen.cli.rank import rank
 from chromogen.cli.synthesis import synthesize, utility
@@ -27,6 +28,7 @@ COMMANDS: Commands = {
     "her2": her2,
     "rank": rank,
     "interpolate": staining.interpolate,
+    "import": import_weights,
     "synthesize": synthesize,
     "utility": utility,
     "models": lists.list_models,

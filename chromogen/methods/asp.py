@@ -20,7 +20,7 @@ Ours: nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -33,6 +33,7 @@ from chromogen.nets.blocks import Padding, spectral_started, without_idle_biases
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.nets.patches import PatchHead, at_places, drawn_places
+from chromogen.published import Published, Reading, Shapes, resnet_layout
 from chromogen.tensors import Batch, SignedImages
 
 
@@ -139,6 +140,24 @@ class ASP:
         return nets["generator"](source)
 
 
+def published_reading(preset: ASP, shapes: Shapes) -> Reading:
+    """A generator of the authors' code, which adds zeros behind its up-sampling."""
+    found = resnet_layout(shapes)
+    if found.norm != "instance":
+        raise ValueError(f"its norm is {found.norm!r}, and asp here has instance norms")
+    told = replace(
+        preset,
+        width=found.width,
+        blocks=found.blocks,
+        downsampling=found.downsampling,
+        upsampling=found.upsampling,
+        upsampled_padding="zeros",
+        spectral=found.spectral,
+    )
+    return found.reading(told, "generator")
+
+
+PUBLISHED = Published("lifangda01/AdaptiveSupervisedPatchNCE", published_reading)
 SOURCE = Source("Adaptive Supervised PatchNCE (ASP), Li et al., MICCAI 2023, arXiv:2303.06193", 2023, "pairs")
 PRACTICE = Practice(crop_px=512, batch_size=1, epochs=40)
 METHOD = ASP()

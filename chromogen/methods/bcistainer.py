@@ -20,8 +20,10 @@ Deviations from the published code
 Ours: nothing beside that the comparator is trained in the first third of the run (50 of 150 epochs) whatever its length.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -35,6 +37,7 @@ from chromogen.nets.blocks import Padding, started
 from chromogen.nets.comparator import Comparator
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.stainer import LEVELS, Modulation, StyledGenerator
+from chromogen.published import Made, Published, Reading, Shapes, weight_shape
 from chromogen.tensors import Batch, SignedImages
 
 FOCAL = {"every-class": levels.generalised_focal, "true-class": levels.focal}
@@ -157,6 +160,65 @@ class BCIStainer:
         return total / self.averaged_views
 
 
+def published_reading(preset: BCIStainer, shapes: Shapes) -> Reading:
+    """The authors' generator "basic". Nothing in its weights tells whether SimAM is on: the preset or variant says."""
+    first = weight_shape(shapes, "inconv.conv.1")
+    if first is None or "inconv.conv.2.weight" not in shapes:
+        raise ValueError("it has no inconv.conv.1 with a batch norm behind, as BCIStainer's generator has")
+    if "mask_outconv.1.weight" in shapes:
+        raise ValueError("it is the variant CAHR of BCIStainer, which merges a crop into the whole image; there is none here")
+    blocks, layers = (
+        len({name.split(".")[1] for name in shapes if name.startswith(f"{part}.")}) for part in ("decoder1", "encoder2")
+    )
+    adain = "decoder1.0.style1.linear.weight" in shapes
+    told = replace(
+        preset,
+        width=first[0],
+        blocks=blocks,
+        depth=layers + 6,
+        modulation="adain" if adain else "weights",
+        style_padding="reflect",
+    )
+    stages = [("inconv", 1), *((f"encoder1.{number}", 1) for number in range(3))]
+    modules = {"grade.1": "classify_head.1" if "classify_head.1.weight" in shapes else "classify_head.0"}
+    modules |= {"low.0": "lowres_outconv.1", "decoder.9": "highres_outconv.1"}
+    for part, found in (
+        ("encoder", stages),
+        ("style_encoder", [(f"encoder2.{number}", 1) for number in range(layers)]),
+        ("decoder", [(f"decoder2.{number}", 0) for number in range(3)]),
+    ):
+        for number, (stage, convolution) in enumerate(found):
+            modules[f"{part}.{3 * number}"] = f"{stage}.conv.{convolution}"
+            modules[f"{part}.{3 * number + 1}"] = f"{stage}.conv.{convolution + 1}"
+    made: dict[str, Made] = {}
+    for block in range(blocks):
+        for number in (0, 1):
+            ours, theirs = f"blocks.{block}", f"decoder1.{block}"
+            if adain:
+                modules[f"{ours}.convs.{number}"] = f"{theirs}.conv{number + 1}"
+                modules[f"{ours}.norms.{number}.linear"] = f"{theirs}.style{number + 1}.linear"
+                continue
+            modules[f"{ours}.convs.{number}.scale"] = f"{theirs}.style{number + 1}"
+            weight = f"{theirs}.conv{number + 1}.0.weight.data"
+            made[f"generator.{ours}.convs.{number}.conv.weight"] = Made((weight,), equalised)
+            if f"{theirs}.style1.weight" not in shapes:  # the code's style_linear=False: the style itself is the scale
+                channels = 8 * first[0]
+                made[f"generator.{ours}.convs.{number}.scale.weight"] = Made((), partial(torch.eye, channels))
+                made[f"generator.{ours}.convs.{number}.scale.bias"] = Made((), partial(torch.zeros, channels))
+    return Reading(told, {f"generator.{ours}": theirs for ours, theirs in modules.items()}, made)
+
+
+def equalised(weight: torch.Tensor) -> torch.Tensor:
+    """What the authors' code computes with: the stored weight divided by the root of its inputs' number."""
+    return weight / math.sqrt(weight[0].numel())
+
+
+PUBLISHED = Published(
+    "quqixun/BCIStainer (basic)",
+    published_reading,
+    licence="non-commercial, as the BCI data set they were trained on",
+    target_stain="HER2 IHC",
+)
 SOURCE = Source(
     "BCIStainer, team Just4Fun of the BCI challenge, in Zhu et al., 2023, arXiv:2305.03546", 2023, "pairs + HER2 level"
 )

@@ -20,7 +20,7 @@ Ours: training on crops of BCI as they are (CUT shrinks natural images to 286 px
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -33,6 +33,7 @@ from chromogen.nets.blocks import Padding, without_idle_biases, xavier_started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.nets.patches import PatchHead, at_places, drawn_places, mirrored_places
+from chromogen.published import Published, Reading, Shapes, resnet_layout
 from chromogen.tensors import Batch, SignedImages
 
 
@@ -132,6 +133,23 @@ class CUT:
         return nets["generator"](source)
 
 
+def published_reading(preset: CUT, shapes: Shapes) -> Reading:
+    """A generator of the authors' code, which adds zeros behind its up-sampling."""
+    found = resnet_layout(shapes)
+    if found.norm != "instance":
+        raise ValueError(f"its norm is {found.norm!r}, and cut here has instance norms")
+    told = replace(
+        preset,
+        width=found.width,
+        blocks=found.blocks,
+        downsampling=found.downsampling,
+        upsampling=found.upsampling,
+        upsampled_padding="zeros",
+    )
+    return found.reading(told, "generator")
+
+
+PUBLISHED = Published("taesungp/contrastive-unpaired-translation", published_reading)
 SOURCE = Source("CUT, Park et al., ECCV 2020, arXiv:2007.15651", 2020, "unpaired")
 PRACTICE = Practice(crop_px=256, batch_size=1, epochs=400, unpaired=True)
 METHOD = CUT()

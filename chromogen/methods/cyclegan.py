@@ -15,7 +15,7 @@ Ours
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -27,6 +27,7 @@ from chromogen.nets.blocks import started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
 from chromogen.nets.pool import ImagePool
+from chromogen.published import Published, Reading, Shapes, resnet_layout
 from chromogen.tensors import Batch, SignedImages
 
 
@@ -111,6 +112,17 @@ class CycleGAN:
         return nets["to_target"](source)
 
 
+def published_reading(preset: CycleGAN, shapes: Shapes) -> Reading:
+    """One generator of the authors' code: G_A makes stain B of stain A, G_B the other way round."""
+    found = resnet_layout(shapes)
+    if (found.downsampling, found.upsampling) != ("strided", "transposed"):
+        raise ValueError("it blurs or resizes where a CycleGAN has strided and transposed convolutions")
+    if found.norm == "batch":
+        raise ValueError("it has batch norms, and a cyclegan here has instance norms or none")
+    return found.reading(replace(preset, width=found.width, blocks=found.blocks, norm=found.norm), "to_target")
+
+
+PUBLISHED = Published("junyanz/pytorch-CycleGAN-and-pix2pix (cycle_gan)", published_reading)
 SOURCE = Source("CycleGAN, Zhu et al., ICCV 2017, arXiv:1703.10593", 2017, "unpaired")
 PRACTICE = Practice(crop_px=256, batch_size=1, epochs=200, unpaired=True)
 METHOD = CycleGAN()

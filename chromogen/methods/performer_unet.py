@@ -24,6 +24,7 @@ features, drawn anew every 1000 steps; two heads; tanh; 4 levels, as drawn; firs
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 import torch
@@ -35,6 +36,7 @@ from chromogen.nets.attention_unet import deployed_unet, performer_unet
 from chromogen.nets.blocks import Norm, started
 from chromogen.nets.grid_critics import TileCritic, tiles
 from chromogen.nets.performer import advance
+from chromogen.published import Made, Published, Reading, Shapes, weight_shape
 from chromogen.tensors import Batch, SignedImages
 
 
@@ -144,6 +146,34 @@ class PerformerUNet:
         return nets["generator"](source).clamp(-1, 1)
 
 
+def published_reading(preset: PerformerUNet, shapes: Shapes) -> Reading:
+    """The network of the authors' web page; of the report's own no code and no weights are known."""
+    first = weight_shape(shapes, "down1.0")
+    if first is None or "attn_u1.gamma" not in shapes:
+        raise ValueError("it has no down1.0 and attn_u1, as the network of the Performer U-Net's web page has")
+    depth = next(number for number in count(1) if weight_shape(shapes, f"down{number}.0") is None) - 1
+    modules = {"out.0": f"up{depth}", "out.1": "final_conv"}
+    for stage in range(depth):
+        ours = f"encoder.{stage}" + (".1" if stage == 0 else ".0" if stage >= depth - 2 else "")
+        modules |= {f"{ours}.{layer}": f"down{stage + 1}.{layer}" for layer in (0, 2, 3, 5)}
+        ours = f"decoder.{stage}" + (".0" if stage < 2 else "")
+        if stage < depth - 1:
+            modules |= {f"{ours}.{layer}": f"up{stage + 1}.{layer}" for layer in (0, 2, 3, 5, 6, 8)}
+    sites = {f"encoder.{depth - 2}.1": f"attn_d{depth - 1}", f"encoder.{depth - 1}.1": f"attn_d{depth}"}
+    sites |= {f"decoder.{stage}.1": f"attn_u{stage + 1}" for stage in (0, 1)}
+    for site, theirs in sites.items():
+        modules |= {f"{site}.body.{part}": f"{theirs}.{part}" for part in ("query", "key", "value", "out")}
+    gates = {f"generator.{site}.gate": Made((f"{theirs}.gamma",), torch.clone) for site, theirs in sites.items()}
+    told = replace(preset, network="deployed", width=first[0], depth=depth, norm="batch")
+    return Reading(told, {f"generator.{ours}": theirs for ours, theirs in modules.items()}, gates)
+
+
+PUBLISHED = Published(
+    "GrassyUnknown/BMEdesign2024 (the web page's network)",
+    published_reading,
+    licence="non-commercial, as the BCI data set they were trained on",
+    target_stain="HER2 IHC",
+)
 SOURCE = Source("Performer U-Net, BMEdesign2024 (entry 7110), competition report", 2024, "pairs")
 PRACTICE = Practice(crop_px=512, batch_size=2, epochs=60)
 METHOD = PerformerUNet()

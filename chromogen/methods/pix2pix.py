@@ -9,7 +9,7 @@ Deviations from the published code
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,6 +20,7 @@ from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tili
 from chromogen.nets.blocks import Norm, Statistics, repeated_noise, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
+from chromogen.published import Published, Reading, Shapes, idle_behind, norm_behind, weight_shape
 from chromogen.tensors import Batch, SignedImages
 
 GAN = {"cross-entropy": adversarial.cross_entropy, "least-squares": adversarial.least_squares}
@@ -96,6 +97,33 @@ class Pix2pix:
         return torch.cat(made)
 
 
+def published_reading(preset: Pix2pix, shapes: Shapes) -> Reading:
+    """A U-Net of the authors' code, whose blocks lie one in the other: the block inside is layer 1 of the outermost, else 3."""
+    first = weight_shape(shapes, "model.model.0")
+    if first is None or len(first) != 4 or first[1:] != (3, 4, 4):
+        raise ValueError("it does not begin with a 4x4 convolution of 3 channels (model.model.0.weight), as a U-Net does")
+    scales = ["model.model", "model.model.1.model"]
+    while weight_shape(shapes, f"{scales[-1]}.3.model.1") is not None:
+        scales.append(f"{scales[-1]}.3.model")
+    depth = len(scales)
+    norm = norm_behind(shapes, f"{scales[1]}.1", f"{scales[1]}.2")
+    modules = {"generator.down.0": f"{scales[0]}.0", "generator.out.1": f"{scales[0]}.3"}
+    before_norms = []
+    for scale in range(1, depth):
+        block, innermost = scales[scale], scale == depth - 1
+        up = 3 if innermost else 5
+        ours = f"generator.up.{depth - 1 - scale}"
+        modules |= {f"generator.down.{scale}.1": f"{block}.1", f"{ours}.1": f"{block}.{up}", f"{ours}.2": f"{block}.{up + 1}"}
+        before_norms.append(f"{block}.{up}")
+        if not innermost:
+            modules[f"generator.down.{scale}.2"] = f"{block}.2"
+            before_norms.append(f"{block}.1")
+    idle = idle_behind(before_norms) if norm == "instance" else frozenset()
+    told = replace(preset, width=first[0], depth=depth, norm=norm)
+    return Reading(told, modules, idle=idle, zero_biases=norm == "none")
+
+
+PUBLISHED = Published("junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix)", published_reading)
 SOURCE = Source("pix2pix, Isola et al., CVPR 2017, arXiv:1611.07004", 2017, "pairs")
 PRACTICE = Practice(crop_px=256, batch_size=1, epochs=200)
 METHOD = Pix2pix()

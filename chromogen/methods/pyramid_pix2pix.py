@@ -21,6 +21,7 @@ from chromogen.method import Losses, Optimizer, Player, Practice, Schedule, Sour
 from chromogen.nets.blocks import Norm, Statistics, repeated_noise, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import ResnetGenerator, Upsampling
+from chromogen.published import Published, Reading, Shapes, resnet_layout
 from chromogen.tensors import Batch, SignedImages
 
 
@@ -100,6 +101,22 @@ class PyramidPix2pix:
         return torch.cat(made)
 
 
+def published_reading(preset: PyramidPix2pix, shapes: Shapes) -> Reading:
+    """A generator of the authors' code; so are pix2pix's and CycleGAN's with a ResNet, of any norm."""
+    found = resnet_layout(shapes, ours_drop=True)
+    if (found.downsampling, found.upsampling) != ("strided", "transposed"):
+        raise ValueError("it blurs or resizes where PyramidPix2pix has strided and transposed convolutions")
+    dropout = (preset.dropout or 0.5) if found.dropout else 0.0
+    told = replace(preset, width=found.width, blocks=found.blocks, norm=found.norm, dropout=dropout, upsampling="transposed")
+    return found.reading(told, "generator")
+
+
+PUBLISHED = Published(
+    "bupt-ai-cz/BCI (PyramidPix2pix)",
+    published_reading,
+    licence="non-commercial, as the BCI data set they were trained on",
+    target_stain="HER2 IHC",
+)
 SOURCE = Source("PyramidPix2pix, Liu et al., CVPRW 2022, arXiv:2204.11425", 2022, "pairs")
 PRACTICE = Practice(crop_px=512, batch_size=2, epochs=200)
 METHOD = PyramidPix2pix()
