@@ -190,8 +190,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         start = handle.read(9)
     if start[8:] != b"{" and (start[:1] == b"\x80" or start[:4] == b"PK\x03\x04"):  # 8 bytes of length, then JSON, is ours
         raise ValueError(
-            f"{path} is a pickled PyTorch file; chromogen does not open those, because a pickle can run any code. "
-            "Ask for the model as .safetensors"
+            f"{path} is a pickled PyTorch file; as a model chromogen does not open those, because a pickle can run any code. "
+            "Make a model of its weights with: chromogen import FILE --as METHOD"
         )
     try:
         with safe_open(path, framework="pt") as handle:

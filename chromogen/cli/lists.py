@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from chromogen import checkpoint, methods
 from chromogen.cli.console import FINE, out_console
+from chromogen.foreign.model import importable
 from chromogen.method import Task
 
 WHAT: dict[Task, str] = {
@@ -38,10 +39,12 @@ def list_methods(task: Task | Literal["all"] = "all", markdown: bool = False) ->
 
 def _print_list(task: Task) -> None:
     out_console.print(f"{task}: {WHAT[task]}", style="bold")
+    foreign = importable()
     for name in methods.available(task):
         source, variants = methods.source_of(name), methods.variants(name)
         others = f"\n    variants: {', '.join(f'{name}:{variant}' for variant in variants)}" if variants else ""
-        line = f"  {name} ({source.year}): {source.paper}\n    learns from: {source.supervision}{others}"
+        taken = f"\n    chromogen import takes weights of: {foreign[name].code}" if name in foreign else ""
+        line = f"  {name} ({source.year}): {source.paper}\n    learns from: {source.supervision}{others}{taken}"
         out_console.print(line, soft_wrap=True)
 
 

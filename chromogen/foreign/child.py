@@ -103,9 +103,8 @@ def _loaded(source: Path) -> object:
 
 def _told(text: str) -> str:
     """What an UnpicklingError means for the person who has the file."""
-    names = re.findall(r"(?:GLOBAL|[Cc]lass|class:) ['\"]?([A-Za-z_][\w.]*\.[\w.]*\w)", text)
-    if names:
-        return NEEDS_CODE.format(names[0])
+    if wanted := re.search(r"GLOBAL ([\w.]+)|[Cc]lass:? ['\"]?(\w[\w.]*\.\w+)", text):
+        return NEEDS_CODE.format(wanted[1] or wanted[2])
     if "legacy .tar" in text or "TorchScript" in text:
         return NEEDS_CODE.format("an old archive or a TorchScript program")
     tail = text.split("WeightsUnpickler error: ")[-1]
@@ -113,7 +112,8 @@ def _told(text: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    return next((line.strip()[:200] for line in text.splitlines() if line.strip()), "")
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line.split(". ")[0].rstrip(".")[:200]
 
 
 def _groups(loaded: object) -> list[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:

@@ -7,7 +7,7 @@ Weights, widths and schedules are those of the authors' code (its launcher for M
 
 Deviations from the published code
 - The first features compared are the image, not the image with its mirrored margin; a convolution behind an up-sampling step
-  mirrors its border instead of adding zeros.
+  mirrors its border instead of adding zeros (`upsampled_padding="zeros"` adds them, and imported weights have that).
 - Features of the source are taken from the pass that makes the image, the same places serve both contrasts, and the
   discriminator sees real and made images in one pass (so that its power iteration takes one step there, not two).
 - Trust in the pairs and the learning rate fall at every step, not once an epoch. In its last 10 epochs the code no longer

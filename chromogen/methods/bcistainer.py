@@ -10,7 +10,8 @@ Paper and code differ: equations 5-7 take the mean over all classes, the code's 
 
 Deviations from the published code
 - The submitted images are means over 7 of the 8 views of a square (`averaged`): +0.4 dB, from blur. Ours are single views.
-- The style encoder and the comparator pad with zeros, not mirrored, so that any multiple of 8 px from 16 px can be stained.
+- The style encoder and the comparator pad with zeros, not mirrored; `style_padding="reflect"` mirrors in the style encoder, and
+  imported weights have that. Where nothing is left to mirror, a line is repeated, so that any multiple of 8 px can be stained.
 - The discriminators are the 70x70 PatchGAN of pix2pix: zeros at the borders, a bias and no norm in the first layer. The code's
   have the same 4x4 convolutions, but mirror the borders of all except the last, and a batch norm stands behind the first too.
 - The code never sets the comparator's gradients to zero, so that each of its steps follows the sum of all before; ours follows

@@ -8,7 +8,7 @@ Adam 2e-4 (0.5, 0.999), batch 1.
 
 Deviations from the published code
 - The first features compared are the image, not the image with its mirrored margin; a convolution behind an up-sampling step
-  mirrors its border instead of adding zeros.
+  mirrors its border instead of adding zeros (`upsampled_padding="zeros"` adds them, and imported weights have that).
 - Features of the source are taken from the pass that makes the image, places are drawn once for PatchNCE and its identity
   form, and the discriminator sees real and made images in one pass: fewer passes, and in expectation the same losses.
 - Each image of a batch is mirrored by its own coin; a batch of 1 knows no difference.

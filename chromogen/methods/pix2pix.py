@@ -4,7 +4,7 @@ U-Net 256, 70x70 PatchGAN on (source, target), cross-entropy GAN + 100 L1 (equat
 
 Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout. The paper keeps both "training" forms at test time
-  (section 3.4), which makes an image depend on its batch and on chance.
+  (section 3.4), which makes an image depend on its batch and on chance: `statistics="image"` and `dropout_at_test` do.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
 """
 

@@ -5,7 +5,8 @@ ResNet-9 generator, 70x70 PatchGAN on (source, target), cross-entropy GAN + 25 L
 
 Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout; the published test keeps both active, so that its images
-  depend on chance, and shrinks 1024 px images to 320 px first. Ours stay whole.
+  depend on chance, and shrinks 1024 px images to 320 px first. Ours stay whole. `statistics="image"` and `dropout_at_test`
+  are the published test's form.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
 """
 
