@@ -1,32 +1,18 @@
 """What a folder of pairs holds and what is wrong with it, before a training finds out: `chromogen data check DIR`."""
 
-import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from chromogen.data.findings import Findings
-from chromogen.data.images import decode_image
+from chromogen.data.looks import FileFacts, copies, look_at
+from chromogen.data.pairs.content import look_into
 from chromogen.data.pairs.layouts import find_pairs
 from chromogen.data.pairs.table import Pair, PairTable
 from chromogen.levels import LEVELS, name_without_level
 
 _SUFFIXES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",)}
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """One file after decoding all of it. `error` is empty for a readable file; `sha256` is of its bytes."""
-
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
-    format: str = ""
-    conversions: tuple[str, ...] = ()
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,34 +24,25 @@ class CheckReport(Findings):
 
 
 def check(root: Path | str, layout: str = "auto") -> CheckReport:
-    """Decode every file that `find_pairs` finds under `root` and report; unreadable files are reported, not raised.
+    """Read every file that `find_pairs` finds under `root` and report; unreadable files are reported, not raised.
 
     Raises what `find_pairs` raises when the folder as a whole makes no sense (empty, no known layout).
     """
     table = find_pairs(root, layout)
     splits = _uses_by_file(table)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        files = dict(zip(splits, pool.map(_look, splits), strict=True))
+    files = look_at(list(splits))
+    content = look_into(table, files)
     problems = [
         *(f"{path} has no partner of the same name" for path in table.unpaired),
         *(facts.error for facts in files.values() if facts.error),
         *(sentence for pair in table.pairs for sentence in _unequal(pair, files)),
         *_used_again(table.root, splits),
-        *_duplicates(table.root, files, splits),
+        *copies(files, splits, table.root, "the splits leak"),
         *_parted_groups(table),
+        *content.problems,
     ]
-    return CheckReport(tuple(_facts(table, files)), tuple(_notes(table, files)), tuple(problems), table, files)
-
-
-def _look(path: Path) -> FileFacts:
-    try:
-        with path.open("rb") as handle:
-            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-        decoded = decode_image(path)
-    except (ValueError, OSError) as error:
-        return FileFacts(error=str(error))
-    height, width = decoded.pixels.shape[:2]
-    return FileFacts(sha256, width, height, decoded.format, decoded.notes)
+    facts, notes = (*_facts(table, files), *content.facts), (*_notes(table, files), *content.notes)
+    return CheckReport(facts, notes, tuple(problems), table, files)
 
 
 def _uses_by_file(table: PairTable) -> dict[Path, Counter[str]]:
@@ -145,17 +122,6 @@ def _used_again(root: Path, splits: Mapping[Path, Counter[str]]) -> Iterable[str
             leak = ": the splits leak" if len(uses) > 1 else ""
             where = _counted((_split_name(split), count) for split, count in uses.items())
             yield f"{_shown(path, root)} is used {uses.total()} times ({where}){leak}"
-
-
-def _duplicates(root: Path, files: Mapping[Path, FileFacts], splits: Mapping[Path, Counter[str]]) -> Iterable[str]:
-    by_bytes: dict[str, list[Path]] = defaultdict(list)
-    for path, facts in files.items():
-        if facts.sha256:
-            by_bytes[facts.sha256].append(path)
-    for paths in by_bytes.values():
-        if len(paths) > 1:
-            leak = ": the splits leak" if len({split for path in paths for split in splits[path]}) > 1 else ""
-            yield f"the same bytes in {', '.join(_shown(path, root) for path in paths)}{leak}"
 
 
 def _parted_groups(table: PairTable) -> Iterable[str]:

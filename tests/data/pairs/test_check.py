@@ -3,10 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from chromogen.data.findings import SHOWN
 from chromogen.data.pairs.check import check
+from tests.miniatures import pairs as miniatures
 
 
 def write(path: Path, seed: int, size: tuple[int, int] = (8, 8), mode: str = "RGB", kind: str | None = None) -> None:
@@ -32,6 +35,8 @@ def test_a_sound_set(tmp_path: Path) -> None:
         "HER2 level of the slide: 0 x1, 1+ x1, 3+ x1",
         "sizes: 8 x 8 px x6",
         "formats: PNG x6",
+        "sources look like: neither H&E nor IHC x3",
+        "targets look like: neither H&E nor IHC x3",
         "note: these names hold no patient or slide id: that no patient is in two splits cannot be verified",
         "note: the HER2 level in a name is the slide's, not the patch's",
         "no problems found",
@@ -160,3 +165,122 @@ def test_real_pairs(bci_dev: Path) -> None:
     } <= set(report.facts)
     assert any("no patient or slide id" in note for note in report.notes)
     assert "JPEG inside .png: 16 files (the content decides)" in report.notes
+
+
+def test_no_layout_of_pairs_raises_a_false_alarm(tmp_path: Path) -> None:
+    for name in miniatures.LAYOUTS:
+        root = tmp_path / name.replace("/", " ")
+        miniatures.write(name, root)
+        assert check(root).problems == (), name
+
+
+def phantoms(root: Path, count: int = 4, first: int = 0) -> Path:
+    for number in range(first, first + count):
+        for side, image in zip(("HE", "IHC"), miniatures.tissue(number, 96), strict=True):
+            miniatures.save(root / side / f"p{number}.png", image)
+    return root
+
+
+def test_it_says_what_the_pictures_are(tmp_path: Path) -> None:
+    report = check(phantoms(tmp_path))
+    assert "sources look like: H&E x4" in report.facts and "targets look like: IHC (haematoxylin and DAB) x4" in report.facts
+    assert report.problems == ()
+
+
+def test_swapped_sides_are_told(tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    (root / "HE").rename(root / "x")
+    (root / "IHC").rename(root / "HE")
+    (root / "x").rename(root / "IHC")
+    (problem,) = check(root).problems
+    assert problem.startswith("source and target look swapped in 4 of 4 pairs looked at: p0, p1, p2, ...")
+
+
+def test_one_swapped_pair_among_good_ones(tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    he, ihc = (root / side / "p1.png" for side in ("HE", "IHC"))
+    held = he.read_bytes()
+    he.write_bytes(ihc.read_bytes())
+    ihc.write_bytes(held)
+    assert "swapped in 1 of 4 pairs looked at: p1: the source" in check(root).problems[0]
+
+
+def test_one_stain_on_both_sides_is_told(tmp_path: Path) -> None:
+    for number in range(3):
+        miniatures.save(tmp_path / f"HE/{number}.png", miniatures.tissue(number, 96)[0])
+        miniatures.save(tmp_path / f"IHC/{number}.png", miniatures.tissue(number + 4, 96)[0])
+    assert check(tmp_path).problems == ("sources and targets both look like H&E: a pair needs two stains",)
+
+
+@pytest.mark.parametrize("turn", range(1, 8))
+def test_turned_and_mirrored_targets_are_told(turn: int, tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    for path in (root / "IHC").iterdir():
+        image = np.asarray(Image.open(path))
+        miniatures.save(path, np.ascontiguousarray(np.rot90(image[:, ::-1] if turn >= 4 else image, turn % 4)))
+    (problem,) = check(root).problems
+    told = ("", "a quarter to the left", "180 degrees", "a quarter to the right", "lie mirrored left to right")
+    told += ("mirrored and a quarter to the left", "mirrored top to bottom", "mirrored and a quarter to the right")
+    assert problem.startswith("most targets lie") and told[turn] in problem
+
+
+def test_a_picture_of_another_kind_is_noted(tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    miniatures.save(root / "IHC/p2.png", np.full((96, 96, 3), 240, np.uint8))
+    assert "the target looks like blank, without tissue in 1 of 4 pairs looked at: p2" in check(root).notes
+
+
+def test_alpha_and_twelve_bits_are_said(tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    with_alpha = np.dstack([miniatures.tissue(1, 96)[0], np.zeros((96, 96), np.uint8)])
+    Image.fromarray(with_alpha).save(root / "HE/p1.png")
+    tifffile.imwrite(root / "IHC/p2.tif", miniatures.tissue(2, 96)[1].astype(np.uint16) * 16, photometric="rgb")
+    (root / "IHC/p2.png").unlink()
+    notes = " ".join(check(root).notes)
+    assert "alpha" in notes and "12-bit" in notes
+
+
+@pytest.mark.parametrize("place", ["test", "train"])
+def test_the_same_pixels_under_another_format_are_told(place: str, tmp_path: Path) -> None:
+    """As a TIFF, and as a PNG of another compression with words in it."""
+    for number, split in enumerate(("train", "train", "test", "test")):
+        for side, image in zip(("HE", "IHC"), miniatures.tissue(number, 96), strict=True):
+            miniatures.save(tmp_path / side / split / f"p{number}.png", image)
+    image = Image.open(tmp_path / "HE/train/p0.png")
+    where = tmp_path / "HE" / place / ("p2.png" if place == "test" else "p1.png")
+    image.save(where, compress_level=1, pnginfo=_said())
+    (problem,) = [one for one in check(tmp_path).problems if "same" in one]
+    name = where.relative_to(tmp_path)
+    names = ", ".join(sorted(["HE/train/p0.png", str(name)]))
+    assert problem == f"the same pixels in {names}" + (": the splits leak" if place == "test" else "")
+    where.unlink()
+    image.save(where.with_suffix(".tif"))
+    assert names[:-4] in check(tmp_path).problems[0].replace(".tif", ".png") and ".tif" in check(tmp_path).problems[0]
+
+
+def _said() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Comment", "the same picture")
+    return info
+
+
+def test_a_jpeg_without_its_words_is_the_same_picture(tmp_path: Path) -> None:
+    for number in range(3):
+        for side, image in zip(("HE", "IHC"), miniatures.tissue(number, 96), strict=True):
+            miniatures.save(tmp_path / side / f"p{number}.jpg", image)
+    raw = (tmp_path / "HE/p0.jpg").read_bytes()
+    (tmp_path / "HE/p2.jpg").write_bytes(raw[:2] + b"\xff\xfe\x00\x06word" + raw[2:])
+    assert check(tmp_path).problems == ("the same pixels in HE/p0.jpg, HE/p2.jpg",)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_damage_is_found_wherever_it_is(suffix: str, tmp_path: Path) -> None:
+    for number in range(4):
+        for side, image in zip(("HE", "IHC"), miniatures.tissue(number, 96), strict=True):
+            miniatures.save(tmp_path / side / f"p{number}.{suffix}", image)
+    raw = (tmp_path / f"HE/p0.{suffix}").read_bytes()
+    (tmp_path / f"HE/p0.{suffix}").write_bytes(raw[: len(raw) // 2])
+    (tmp_path / f"HE/p1.{suffix}").write_bytes(b"")
+    (tmp_path / f"HE/p2.{suffix}").write_bytes(raw[:20])
+    problems = check(tmp_path).problems
+    assert [f"p{number}.{suffix}" in problem for number, problem in enumerate(problems)] == [True] * 3
