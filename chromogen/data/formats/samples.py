@@ -24,6 +24,7 @@ DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 ON_WHITE = "alpha composited on white"
 NO_ALPHA = "alpha that holds no opacity ignored"
 SEE_THROUGH = 16  # alpha that is nowhere above a 16th of opaque is something else: zeros, a mask of 0 and 1, class numbers
+PERCENT = 101  # fractions of a hundred go so far; what is brighter counts to 255
 BAND_PIXELS = 2**22
 
 
@@ -77,7 +78,8 @@ def to_rgb8(samples: Samples, where: str) -> tuple[Uint8Image, tuple[str, ...]]:
         alpha_scale = _scale_of_alpha(alpha, samples)
         notes.append(ON_WHITE if alpha_scale else NO_ALPHA)
     notes += said
-    if alpha_scale is None and profile is None and samples.colour == "rgb" and colours.dtype == np.uint8 and not scale.note:
+    as_it_is = samples.colour == "rgb" and colours.dtype == np.uint8 and not scale.note and not samples.white_is_zero
+    if as_it_is and alpha_scale is None and profile is None:
         return np.ascontiguousarray(colours), tuple(filter(None, notes))
     height, width = samples.values.shape[:2]
     pixels = np.empty((height, width, 3), dtype=np.uint8)
@@ -110,7 +112,7 @@ def scale_of(values: np.ndarray, samples: Samples, where: str) -> Scale:
         raise ValueError(
             f"{where} holds signed values down to {low}, which are no brightness of a picture; save it as 8-bit RGB"
         )
-    return _scale_of_integers(high, samples, where)
+    return _scale_of_integers(high, samples, samples.bits - (values.dtype.kind == "i"), where)
 
 
 def on_white(colours: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"], premultiplied: bool = False) -> np.ndarray:
@@ -126,22 +128,23 @@ def is_opacity(low: float, high: float, opaque: float) -> bool:
     return low == high == opaque or (low < high and high * SEE_THROUGH > opaque)
 
 
-def _scale_of_integers(high: int, samples: Samples, where: str) -> Scale:
-    stored = f"in {samples.bits} bits" if samples.bits else ""
+def _scale_of_integers(high: int, samples: Samples, most: int, where: str) -> Scale:
+    """`most` bits can count: of signed samples one less than is stored."""
+    stored = f"in {samples.bits} bits"
     if samples.stated is not None and high < 2**samples.stated:
         bits = samples.stated
-        return Scale(_shifted(bits), _reduced(bits, samples.bits, stored, ""))
+        return Scale(_shifted(bits), _reduced(bits, most, stored, ""))
     if high >= 2 ** DEPTHS[-1]:
         raise ValueError(f"{where} holds values up to {high}, more than 32 bits; save it as 8-bit RGB")
     bits = next(bits for bits in DEPTHS if high < 2**bits)
-    if high == 0 or bits > samples.bits:
-        bits = samples.bits
-    if samples.white_is_zero and bits < samples.bits and high > 0:
+    if high == 0 or bits > most:
+        bits = most
+    if samples.white_is_zero and bits < most and high > 0:
         raise ValueError(
             f"{where} holds white as 0 and values up to {high} in samples of {samples.bits} bits, and no tag says how many "
             "bits count: it may be a bright picture or one of fewer bits; save it as 8-bit RGB"
         )
-    return Scale(_shifted(bits), _reduced(bits, samples.bits, stored, " (by the highest value)"))
+    return Scale(_shifted(bits), _reduced(bits, most, stored, " (by the highest value)"))
 
 
 def _reduced(bits: int, of: int, stored: str, how: str) -> str:
@@ -158,7 +161,7 @@ def _scale_of_floats(values: np.ndarray, samples: Samples, where: str) -> Scale:
         raise ValueError(f"{where} holds floating-point values down to {low:g}; save it as 8-bit RGB, from 0 to 255")
     if high <= 1:
         return Scale(lambda band: np.rint(band * 255).astype(np.uint8), "fractions from 0 to 1 made 8-bit")
-    if 16 <= high <= 255:
+    if PERCENT < high <= 255 or (16 <= high <= 255 and _are_whole(values)):
         return Scale(lambda band: np.rint(band).astype(np.uint8), "floating-point values from 0 to 255 made 8-bit")
     if 255 < high < 65536 and _are_whole(values):
         bits = next(bits for bits in DEPTHS if high < 2**bits)

@@ -22,6 +22,7 @@ from chromogen.data.formats.tiff_pages import BLACK_IS_ZERO, WHITE_IS_ZERO, Chos
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its remarks on odd tags are not for a console
 
 BYTES_A_PIXEL = 12  # of decoded samples at most: three of 32 bits
+MOST_SHRUNK = 4096  # times: no LZW or deflate makes more out of a byte
 JPEG_LIKE, OLD_JPEG, LZW = (6, 7, 34892, 33007), 6, 5
 RGB_INSIDE = (*JPEG_LIKE, 50001, 50002, 34934)  # codecs that give RGB whatever the tag says: JPEG, WebP, JPEG XL
 NOT_CERTAIN = (33003, 65000, 65001, 65002)  # JPEG 2000 that may be YCbCr or RGB; electron events
@@ -101,7 +102,7 @@ def samples_of(picture: TiffPicture) -> Samples:
         _stated_bits(page, chosen),
         alpha,
         _photometric(page) == WHITE_IS_ZERO,
-        _palette(page) if picture.colour == "palette" else None,
+        _palette(page, picture.where) if picture.colour == "palette" else None,
         _luma(page) if picture.colour == "ycbcr" else Luma(),
         _profile(page),
         (*notes, *([DROPPED] if dropped else [])),
@@ -190,6 +191,11 @@ def _refuse_cut(file: TiffFile, pages: tuple[TiffPage, ...], where: str) -> None
             raise ValueError(
                 f"{where} is damaged or cut short (pixels up to byte {last}, and the file ends at {end}); copy it again from "
                 "its origin"
+            )
+        if page.compression in (LZW, 8, 32946, 32773) and page.nbytes > MOST_SHRUNK * (sum(counts) + 16):
+            raise ValueError(
+                f"{where} is damaged: {sum(counts)} bytes cannot hold {page.imagewidth} x {page.imagelength} pixels; copy it "
+                "again from its origin"
             )
         empty = sum(not (offset and count) for offset, count in zip(offsets, counts, strict=True))
         if empty:
@@ -302,11 +308,11 @@ def _stated_bits(page: TiffPage, chosen: Chosen) -> int | None:
     return None
 
 
-def _palette(page: TiffPage) -> np.ndarray:
+def _palette(page: TiffPage, where: str) -> np.ndarray:
     """(n, 3) uint8; a map of 16 bits keeps its high bytes, one that never left 8 bits is taken as it is."""
     table = page.colormap
-    if table is None:
-        raise ValueError("there is no colour map")
+    if table is None or np.size(table) == 0 or np.size(table) % 3:
+        raise ValueError(f"{where} numbers its colours and holds no table of them; save it as 8-bit RGB")
     table = np.asarray(table).reshape(3, -1).T
     return (table >> 8 if table.max() > 255 else table).astype(np.uint8)
 

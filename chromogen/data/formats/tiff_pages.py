@@ -22,6 +22,10 @@ WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 GREY = (WHITE_IS_ZERO, BLACK_IS_ZERO)
 THREE_GREY = "three grey pages taken as red, green and blue"
 FIRST = "first of several pages taken"
+_NUMBERS = (
+    *("imagewidth", "imagelength", "imagedepth", "samplesperpixel", "rowsperstrip", "tilewidth", "tilelength", "tiledepth"),
+    *("photometric", "compression", "planarconfig", "predictor", "sampleformat", "fillorder"),
+)
 _BESIDE = re.compile(r"^\s*(label|macro|thumbnail|overview)\b", re.IGNORECASE | re.MULTILINE)
 
 
@@ -36,7 +40,7 @@ class Chosen:
 
 def choose(tiff: TiffFile, where: str) -> Chosen:
     """The picture of a TIFF file. Raises ValueError, naming `where`, for stacks and for fluorescence."""
-    pages, count = _pages(tiff), len(tiff.pages)
+    pages, count = _pages(tiff, where), len(tiff.pages)
     best = max(_full(pages), key=lambda page: page.imagewidth * page.imagelength)  # the first of equals
     if best.imagedepth > 1:
         raise ValueError(f"{where} is a volume of {best.imagedepth} planes, not one picture; save the plane that is meant")
@@ -55,19 +59,27 @@ def choose(tiff: TiffFile, where: str) -> Chosen:
     return Chosen((best,), _page_notes(best, pages, count), planes)
 
 
-def _pages(tiff: TiffFile) -> list[TiffPage]:
+def _pages(tiff: TiffFile, where: str) -> list[TiffPage]:
     """Pages and what hangs below them (some files keep a thumbnail above and the picture in a SubIFD)."""
     found: list[TiffPage] = []
     for number in range(min(len(tiff.pages), MOST_PAGES)):
         page = tiff.pages[number]
         if not isinstance(page, TiffPage):
             continue
-        found.append(page)
+        found.append(_checked(page, where))
         if page.subifds and page.pages is not None:
             below = [page.pages[k] for k in range(min(len(page.pages), MOST_PAGES))]
-            larger = [sub for sub in below if isinstance(sub, TiffPage) and _area(sub) > _area(page)]
+            larger = [sub for sub in below if isinstance(sub, TiffPage) and _area(_checked(sub, where)) > _area(page)]
             found += [sub for sub in larger if not sub.subfiletype & (REDUCED | MASK)]
     return found
+
+
+def _checked(page: TiffPage, where: str) -> TiffPage:
+    """Sizes that are text or fractions would be multiplied all the same."""
+    for name in _NUMBERS:
+        if not isinstance(getattr(page, name), int):
+            raise ValueError(f"{where} is damaged (TIFF: its {name} is no number); copy it again from its origin")
+    return page
 
 
 def _full(pages: Sequence[TiffPage]) -> list[TiffPage]:

@@ -76,6 +76,7 @@ KINDS: dict[str, Writer] = {
     **{f"rgb {bits} in 16": rgb(lambda t, b=bits: np.rint(t / 255 * (2**b - 1)).astype(np.uint16)) for bits in (10, 12, 14)},
     "rgb 8 in 16": rgb(lambda t: t.astype(np.uint16)),
     "rgb 8 in signed 16": rgb(lambda t: t.astype(np.int16)),
+    "rgb in all of signed 16": rgb(lambda t: t.astype(np.int16) << 7),
     "rgb 8 in 32": rgb(lambda t: t.astype(np.uint32)),
     "rgb32": rgb(lambda t: t.astype(np.uint32) * 16843009),
     "rgb float 0 to 1": rgb(lambda t: (t / 255).astype(np.float32)),
@@ -99,6 +100,7 @@ KINDS: dict[str, Writer] = {
     "ycbcr": ycbcr,
     "three grey samples": lambda t: (t, t, {"photometric": "minisblack", "planarconfig": "contig"}),
     "three grey pages": lambda t: (np.moveaxis(t, -1, 0).copy(), t, {"photometric": "minisblack"}),
+    "three grey pages, white is zero": lambda t: (255 - np.moveaxis(t, -1, 0), t, {"photometric": "miniswhite"}),
     "separate planes": lambda t: (np.moveaxis(t, -1, 0).copy(), t, {"photometric": "rgb", "planarconfig": "separate"}),
     "separate planes of 12 in 16": lambda t: (
         np.moveaxis(t.astype(np.uint16) << 4, -1, 0).copy(), t, {"photometric": "rgb", "planarconfig": "separate"},
