@@ -68,7 +68,7 @@ def command(*words: str, **environment: str) -> subprocess.Popen[str]:
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and stderr."""
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=900)  # a machine with other work is slow, not wrong
     return process.returncode, err
 
 
@@ -117,8 +117,7 @@ def test_killed_without_warning_and_resumed_ends_with_the_same_bytes(tmp_path: P
     words = ("chromogen", "train", f"{recipe}:small", "--loop.steps", "40", "--device", "cpu")
     assert finished(command(*words, "--out", str(tmp_path / "whole")))[0] == 0
     process = command(*words, "--out", str(tmp_path / "parts"))
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "parts" / "state.safetensors").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "parts" / "state.safetensors").exists() and process.poll() is None:
         time.sleep(0.01)
     process.kill()
     assert finished(process)[0] == -signal.SIGKILL
