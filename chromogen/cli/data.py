@@ -18,24 +18,9 @@ def check_data(folder: Positional[Path], /, layout: str = "auto") -> int:
         folder: The data set's folder, or a CSV manifest.
         layout: auto, or the layout's name if it should not be guessed.
     """
-    from chromogen.data.cases.check import CaseReport, check_cases
-    from chromogen.data.cases.layouts import LAYOUTS
-    from chromogen.data.cases.source import CaseSource
-    from chromogen.data.pairs.check import CheckReport, check
+    from chromogen.data.check import check_folder
 
-    found: CheckReport | CaseReport
-    if layout in LAYOUTS:
-        found = check_cases(CaseSource(str(folder), layout))
-    else:
-        try:
-            found = check(folder, layout)
-        except ValueError as no_pairs:
-            if layout != "auto":
-                raise
-            try:
-                found = check_cases(CaseSource(str(folder)))
-            except ValueError as no_cases:
-                raise ValueError(f"{no_pairs}; and as radiology cases: {no_cases}") from no_cases
+    found = check_folder(folder, layout)
     for line in found.lines():
         out_console.print(line, soft_wrap=True)
     return SOME_FAILED if found.problems else FINE

@@ -22,6 +22,7 @@ from chromogen.data.cases.studies import (
     stem,
 )
 from chromogen.data.images import SUFFIXES
+from chromogen.data.strangers import no_data_set
 
 _KERMANY = (
     "person numbers stand with bacteria and with virus, some in train and in test: they are taken as different people; if they "
@@ -76,6 +77,8 @@ def find_class_folders(root: Path, modalities: Sequence[str], pattern: str) -> F
     classes = sorted({path.parent.name for path in paths if _is_class(path.parent, root)})
     if len(classes) < 2:
         return None
+    if other := no_data_set(root):
+        raise ValueError(other)
     found = Found("category", tuple(classes), modalities=_one(modalities, "image"))
     known = True
     for path in paths:

@@ -15,6 +15,7 @@ from chromogen.data.looks import FileFacts
 from chromogen.data.pairs.sampling import thumbnail
 from chromogen.data.pairs.table import Pair, PairTable
 from chromogen.data.pairs.turned import ORIENTATIONS, agreements, of_all, of_one
+from chromogen.data.strangers import is_prediction
 from chromogen.kind import WORDS, Name, kind_of
 from chromogen.tensors import Uint8Image
 
@@ -22,6 +23,7 @@ Member = TypeVar("Member", Pair, Path)
 
 LOOKED_AT = 100  # pairs, evenly spaced in the set: decoding and naming pictures takes longer than all else
 THUMBNAIL_PX = 128  # shorter side, at least
+LEAST_PX = 80  # shorter side from which on it can be told whether a picture is turned
 NAMED = 3  # examples in a sentence
 
 
@@ -55,8 +57,14 @@ def look_into(table: PairTable, files: Mapping[Path, FileFacts]) -> Content:
     targets = Counter(kind for kind in [*(one.target for one in seen), *alone] if kind)
     facts = [f"{side} look like: {_counted(counts)}" for side, counts in (("sources", sources), ("targets", targets)) if counts]
     notes = [f"colours and orientation were looked at in {len(seen)} of {len(pairs)} pairs"] if len(seen) < len(pairs) else []
-    problems = [*_sides(seen, sources, targets), *_turned(seen)]
+    made = [path for pair in _spaced(pairs) for path in (pair.source, pair.target) if path and is_prediction(path)]
+    problems = [f"{_names(made)}: predictions that `chromogen translate` made; real pictures belong there"] if made else []
+    problems += [*_sides(seen, sources, targets), *_turned(seen)]
     return Content(tuple(facts), (*notes, *_odd(seen, sources, targets)), tuple(problems))
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths[:NAMED])) + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
 
 
 def _spaced(members: Sequence[Member]) -> list[Member]:
@@ -78,7 +86,8 @@ def _seen(pair: Pair) -> Seen:
         source, target = source[:, :half], source[:, half : 2 * half]
     if target is None:
         return Seen(pair.name, _kind(source), None, None)
-    agreement = agreements(source, target) if source.shape == target.shape else None
+    comparable = source.shape == target.shape and min(source.shape[:2]) >= LEAST_PX
+    agreement = agreements(source, target) if comparable else None
     return Seen(pair.name, _kind(source), _kind(target), agreement)
 
 

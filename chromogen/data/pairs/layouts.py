@@ -21,12 +21,12 @@ from pathlib import Path
 
 from chromogen.config import nearest
 from chromogen.data.images import SUFFIXES, image_facts, is_clutter
-from chromogen.data.names import SPLITS as SPLITS
 from chromogen.data.names import natural_order, split_of_word
 from chromogen.data.pairs.groups import groups_of
 from chromogen.data.pairs.manifest import read_manifest
 from chromogen.data.pairs.sides import read_bci, read_cut, read_folders, read_names
 from chromogen.data.pairs.table import Found, Pair, PairTable
+from chromogen.data.strangers import no_data_set
 from chromogen.levels import level_from_name
 
 DEEPEST = 6  # folders below the root in which images are looked for
@@ -193,6 +193,8 @@ _LOOKED_FOR = {
 
 def _not_recognised(root: Path, tried: Iterable[str]) -> str:
     looked_for = "; ".join(_LOOKED_FOR[name] for name in tried)
+    if root.is_dir() and (other := no_data_set(root)):
+        return other
     entries = [path for path in root.iterdir() if not is_clutter(path)] if root.is_dir() else [root]
     if not entries:
         return f"{root} is empty; looked for: {looked_for}"

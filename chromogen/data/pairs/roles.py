@@ -36,8 +36,8 @@ _STEMS = {
     ("stain", "target"): re.compile(rf"(?<![a-z0-9])(?:{_STAINS['target']})(?![a-z0-9])"),
     ("role", "source"): re.compile(r"(?<![a-z0-9])(?:source|src|input)(?![a-z0-9])"),
     ("role", "target"): re.compile(r"(?<![a-z0-9])(?:target|tgt|output)(?![a-z0-9])"),
-    ("letter", "source"): re.compile(rf"(?:(?<=[ _.-]){_MADE}|\A)(?:real[ _-])?a\Z"),
-    ("letter", "target"): re.compile(rf"(?:(?<=[ _.-]){_MADE}|\A)(?:real[ _-])?b\Z"),
+    ("letter", "source"): re.compile(rf"(?:(?<=[ _.-]){_MADE}a|(?:(?<=[ _.-])|\A)real[ _-]a)\Z"),
+    ("letter", "target"): re.compile(rf"(?:(?<=[ _.-]){_MADE}b|(?:(?<=[ _.-])|\A)real[ _-]b)\Z"),
 }
 
 
