@@ -26,11 +26,11 @@ _SPOKEN = {word: split for split, words in _WORDS.items() for word in words} | d
 
 
 def natural_order(path: Path) -> tuple[tuple[int | str, ...], str]:
-    """Sort key by which `2.png` stands before `10.png`, and `a.png` before `a2.png`, whatever the case: a total order of all names.
+    """Sort key by which `2.png` stands before `10.png`, whatever the case: a total order of all names.
 
     Text and numbers take turns, so that two keys never compare a number with a text; only ASCII digits are numbers.
     """
-    parts = _NUMBER.split(path.stem.casefold())
+    parts = _NUMBER.split(path.name.casefold())
     return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), path.name
 
 

@@ -40,7 +40,7 @@ def no_data_set(root: Path) -> str:
     if len(slides) > len(images) or 2 * len(large) > min(len(images), ASKED):
         return (
             f"{root} holds whole slides ({_few([*slides, *large])}), which are neither pairs nor classes; cut them into "
-            "images of 512 to 1024 px first (QuPath exports such), and put H&E and IHC of a place under one name into HE and IHC"
+            "images of 512 to 1024 px first (QuPath can), and put H&E and IHC of a place under one name into HE and IHC"
         )
     made = [path for path in images if is_prediction(path)]
     if made:
