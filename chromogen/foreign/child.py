@@ -121,6 +121,8 @@ def _groups(loaded: object) -> list[tuple[tuple[str, ...], dict[str, torch.Tenso
     found = []
     waiting: list[tuple[tuple[str, ...], object]] = [((), loaded)]
     for path, value in waiting:
+        if isinstance(value, list | tuple):
+            value = {str(number): part for number, part in enumerate(value) if isinstance(part, Mapping)}
         if not isinstance(value, Mapping) or len(path) > DEEPEST:
             continue
         if len(waiting) > MOST_CONTAINERS:
@@ -128,7 +130,7 @@ def _groups(loaded: object) -> list[tuple[tuple[str, ...], dict[str, torch.Tenso
         named = {key: part for key, part in value.items() if isinstance(key, str)}
         if tensors := {key: part for key, part in named.items() if isinstance(part, torch.Tensor)}:
             found.append((path, tensors))
-        waiting += [((*path, key), part) for key, part in named.items() if isinstance(part, Mapping)]
+        waiting += [((*path, key), part) for key, part in named.items() if isinstance(part, Mapping | list | tuple)]
     return found
 
 

@@ -45,10 +45,13 @@ def fitted(reading: Reading, shapes: Shapes) -> Fit:
     used = {name for take in takes.values() for name in ((take,) if isinstance(take, str) else take.names)}
     constants = {name: value for name, value in reading.constants.items() if name in shapes}
     spectral = {f"{name.removesuffix('orig')}{last}" for name in used if name.endswith("weight_orig") for last in "uv"}
-    spectral |= {name.removesuffix("_orig") for name in used if name.endswith("weight_orig")}  # PyTorch before 1.0 kept it too
+    spectral |= {name.removesuffix("_orig") for name in used if name.endswith("weight_orig")}  # PyTorch before 1.0 kept it too,
+    spectral |= {f"{name}_{last}" for name in used if name.endswith(".weight") for last in ("orig", "u", "v")}  # without a v
     left = [name for name in shapes if name not in used | constants.keys() | reading.idle | spectral]
     problems += [f"{name} {_size(shapes[name])} has no place in it" for name in left]
-    notes: tuple[str, ...] = ("The counters of its batch norms are missing, and are 0.",) if uncounted else ()
+    notes = reading.notes
+    if uncounted:
+        notes += ("The counters of its batch norms are missing, and are 0.",)
     if any(isinstance(take, Made) and take.names and take.names[0].endswith("weight_orig") for take in takes.values()):
         notes += ("Spectral norm is worked into its weights.",)
     return Fit(reading.method, nets, takes, constants, tuple(problems), notes)

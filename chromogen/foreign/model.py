@@ -150,7 +150,18 @@ def _guesses(name: str, found: list[Candidate]) -> list[str]:
 
 def told_fields(method: Any, name: str) -> str:
     """The fields that say how a network is built, with their values."""
-    told = ("width", "blocks", "depth", "norm", "downsampling", "upsampling", "spectral", "modulation")
+    told = (
+        "width",
+        "blocks",
+        "depth",
+        "norm",
+        "downsampling",
+        "upsampling",
+        "spectral",
+        "modulation",
+        "attention",
+        "statistics",
+    )
     return ", ".join(f"{field} {getattr(method, field)}" for field in told if hasattr(method, field)) or name
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chromogen.foreign.pickles import Group
 
-AVERAGED = re.compile(r"ema|shadow|averag", re.IGNORECASE)
+AVERAGED = re.compile(r"(^|[._])(g?ema|shadow\w*|averag\w*)(?=[._]|$)", re.IGNORECASE)
 STATE = ("running_mean", "running_var", "num_batches_tracked", "filt")  # what a moving average of the parameters leaves out
 SPECTRAL = (("parametrizations.weight.original", "weight_orig"), *((f"parametrizations.weight.0.{p}{v}", f"weight_{v}")
             for p in ("", "_") for v in "uv"))  # fmt: skip

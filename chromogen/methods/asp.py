@@ -143,8 +143,8 @@ class ASP:
 def published_reading(preset: ASP, shapes: Shapes) -> Reading:
     """A generator of the authors' code, which adds zeros behind its up-sampling."""
     found = resnet_layout(shapes)
-    if found.norm != "instance":
-        raise ValueError(f"its norm is {found.norm!r}, and asp here has instance norms")
+    if found.norms.norm != "instance":
+        raise ValueError(f"its norm is {found.norms.norm!r}, and asp here has instance norms")
     told = replace(
         preset,
         width=found.width,

@@ -206,7 +206,8 @@ def published_reading(preset: BCIStainer, shapes: Shapes) -> Reading:
                 channels = 8 * first[0]
                 made[f"generator.{ours}.convs.{number}.scale.weight"] = Made((), partial(torch.eye, channels))
                 made[f"generator.{ours}.convs.{number}.scale.bias"] = Made((), partial(torch.zeros, channels))
-    return Reading(told, {f"generator.{ours}": theirs for ours, theirs in modules.items()}, made)
+    note = f"SimAM is {'on' if told.attention else 'off'}, which was said, since no weight tells it."
+    return Reading(told, {f"generator.{ours}": theirs for ours, theirs in modules.items()}, made, notes=(note,))
 
 
 def equalised(weight: torch.Tensor) -> torch.Tensor:

@@ -136,8 +136,8 @@ class CUT:
 def published_reading(preset: CUT, shapes: Shapes) -> Reading:
     """A generator of the authors' code, which adds zeros behind its up-sampling."""
     found = resnet_layout(shapes)
-    if found.norm != "instance":
-        raise ValueError(f"its norm is {found.norm!r}, and cut here has instance norms")
+    if found.norms.norm != "instance":
+        raise ValueError(f"its norm is {found.norms.norm!r}, and cut here has instance norms")
     told = replace(
         preset,
         width=found.width,

@@ -117,9 +117,10 @@ def published_reading(preset: CycleGAN, shapes: Shapes) -> Reading:
     found = resnet_layout(shapes)
     if (found.downsampling, found.upsampling) != ("strided", "transposed"):
         raise ValueError("it blurs or resizes where a CycleGAN has strided and transposed convolutions")
-    if found.norm == "batch":
+    norm = found.norms.norm
+    if norm == "batch":
         raise ValueError("it has batch norms, and a cyclegan here has instance norms or none")
-    return found.reading(replace(preset, width=found.width, blocks=found.blocks, norm=found.norm), "to_target")
+    return found.reading(replace(preset, width=found.width, blocks=found.blocks, norm=norm), "to_target")
 
 
 PUBLISHED = Published("junyanz/pytorch-CycleGAN-and-pix2pix (cycle_gan)", published_reading)

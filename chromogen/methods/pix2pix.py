@@ -20,7 +20,7 @@ from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Tili
 from chromogen.nets.blocks import Norm, Statistics, repeated_noise, started
 from chromogen.nets.discriminators import PatchDiscriminator
 from chromogen.nets.generators import UNetGenerator
-from chromogen.published import Published, Reading, Shapes, idle_behind, norm_behind, weight_shape
+from chromogen.published import Published, Reading, Shapes, norms_of, weight_shape
 from chromogen.tensors import Batch, SignedImages
 
 GAN = {"cross-entropy": adversarial.cross_entropy, "least-squares": adversarial.least_squares}
@@ -106,21 +106,21 @@ def published_reading(preset: Pix2pix, shapes: Shapes) -> Reading:
     while weight_shape(shapes, f"{scales[-1]}.3.model.1") is not None:
         scales.append(f"{scales[-1]}.3.model")
     depth = len(scales)
-    norm = norm_behind(shapes, f"{scales[1]}.1", f"{scales[1]}.2")
     modules = {"generator.down.0": f"{scales[0]}.0", "generator.out.1": f"{scales[0]}.3"}
-    before_norms = []
+    before_norms: dict[str, str] = {}
     for scale in range(1, depth):
         block, innermost = scales[scale], scale == depth - 1
         up = 3 if innermost else 5
         ours = f"generator.up.{depth - 1 - scale}"
         modules |= {f"generator.down.{scale}.1": f"{block}.1", f"{ours}.1": f"{block}.{up}", f"{ours}.2": f"{block}.{up + 1}"}
-        before_norms.append(f"{block}.{up}")
+        before_norms[f"{ours}.2"] = f"{block}.{up}"
         if not innermost:
             modules[f"generator.down.{scale}.2"] = f"{block}.2"
-            before_norms.append(f"{block}.1")
-    idle = idle_behind(before_norms) if norm == "instance" else frozenset()
-    told = replace(preset, width=first[0], depth=depth, norm=norm)
-    return Reading(told, modules, idle=idle, zero_biases=norm == "none")
+            before_norms[f"generator.down.{scale}.2"] = f"{block}.1"
+    norms = norms_of(shapes, before_norms)
+    statistics = "image" if norms.statistics == "image" else preset.statistics
+    told = replace(preset, width=first[0], depth=depth, norm=norms.norm, statistics=statistics)
+    return Reading(told, modules, norms.made, norms.idle, zero_biases=norms.norm == "none", notes=norms.notes)
 
 
 PUBLISHED = Published("junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix)", published_reading)

@@ -108,7 +108,15 @@ def published_reading(preset: PyramidPix2pix, shapes: Shapes) -> Reading:
     if (found.downsampling, found.upsampling) != ("strided", "transposed"):
         raise ValueError("it blurs or resizes where PyramidPix2pix has strided and transposed convolutions")
     dropout = (preset.dropout or 0.5) if found.dropout else 0.0
-    told = replace(preset, width=found.width, blocks=found.blocks, norm=found.norm, dropout=dropout, upsampling="transposed")
+    told = replace(
+        preset,
+        width=found.width,
+        blocks=found.blocks,
+        norm=found.norms.norm,
+        dropout=dropout,
+        upsampling="transposed",
+        statistics="image" if found.norms.statistics == "image" else preset.statistics,
+    )
     return found.reading(told, "generator")
 
 

@@ -52,6 +52,8 @@ WRAPPERS: dict[str, Callable[[Weights], object]] = {
         "G": others(w),
         "Gema": named("online_model.", others(w)) | named("ema_model.", w),
     },
+    "a list of networks": lambda w: {"nets": [{"model.0.weight": torch.zeros(4, 6, 4, 4)}, w], "epoch": 1},
+    "parameters with ema in their name": lambda w: {"semantic_schema": others(w), "params_ema": w},
     "shadow of everything": lambda w: {"model": others(w), "shadow": w},
     "swa": lambda w: {"averaged": named("module.", w) | {"n_averaged": torch.tensor(3)}, "plain": others(w)},
 }
@@ -81,6 +83,31 @@ def test_a_shadow_of_parameters_takes_the_statistics_of_its_model_and_says_so(
     assert torch.equal(nets["generator.0.weight"], weights["model.1.weight"] + 1)
     assert torch.equal(nets["generator.1.running_var"], weights["model.2.running_var"])
     assert "running statistics are those of netG" in done.card.notes
+
+
+def test_a_shadow_alone_takes_the_statistics_of_each_image_and_says_so(weights: Weights, saved: Saved, tmp_path: Path) -> None:
+    shadow = {name: value for name, value in weights.items() if "running" not in name and "tracked" not in name}
+    done = import_model(saved({"shadow": shadow}), "pyramid_pix2pix", tmp_path / "m.safetensors", {})
+    assert done.method.statistics == "image" and "no running statistics" in done.card.notes
+
+
+def test_what_no_weight_tells_is_on_the_card(saved: Saved, tmp_path: Path) -> None:
+    path = saved(Stainer(2, 1, 2).state_dict())
+    for name, told in (("bcistainer", "SimAM is on"), ("bcistainer:mod", "SimAM is off")):
+        assert told in import_model(path, name, tmp_path / "m.safetensors", {}).card.notes
+
+
+def test_spectral_norm_of_the_oldest_pytorch_keeps_its_weight(saved: Saved, tmp_path: Path) -> None:
+    """Before 1.0 there was no v, and the weight as it was used stood beside the one that was trained."""
+    network = randomised(Resnet(4, 1, "instance", antialias="down up", spectral=True)).eval()
+    network(torch.zeros(1, 3, 32, 32))  # computes the weights from u and v
+    old = {name: value for name, value in network.state_dict().items() if not name.endswith("weight_v")}
+    old |= {f"{name}.weight": part.weight for name, part in network.named_modules() if hasattr(part, "weight_orig")}
+    done = import_model(saved(old), "asp", tmp_path / "m.safetensors", {})
+    model, picture = load_model(tmp_path / "m.safetensors"), torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    with torch.no_grad():
+        worst = float((model.method.translate(model.nets, picture) - network(picture)).abs().max())
+    assert not done.method.spectral and worst <= 1e-4
 
 
 def test_missing_counters_are_zero_and_the_card_says_so(weights: Weights, saved: Saved, tmp_path: Path) -> None:
@@ -119,7 +146,7 @@ def test_of_both_directions_one_is_picked(saved: Saved, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("network", "asked", "told", "fits"),
     [
-        (lambda: Unet(4, 5), "pyramid_pix2pix", "7x7 convolution", r"--as pix2pix \(width 4, depth 5, norm batch\)"),
+        (lambda: Unet(4, 5), "pyramid_pix2pix", "7x7 convolution", r"--as pix2pix \(width 4, depth 5, norm batch,"),
         (lambda: Resnet(4, 2, "batch"), "pix2pix", "4x4 convolution", r"--as pyramid_pix2pix \(width 4, blocks 2, norm batch"),
         (lambda: Resnet(4, 2, "batch"), "cyclegan", "batch norms", "--as pyramid_pix2pix"),
         (lambda: Resnet(4, 1, "instance", antialias="down up"), "cyclegan", "blurs or resizes", "--as cut"),

@@ -82,6 +82,7 @@ def test_files_of_pytorch_before_1_6_are_read_too(tmp_path: Path) -> None:
         ({"w": torch.zeros(2, dtype=torch.complex64)}, "another kind"),
         ({"epoch": 3}, "no tensor with a name"),
         ([torch.zeros(2)], "no tensor with a name"),
+        ([{"w": torch.zeros(1).expand(10**6)}], "claims 4,000,000 bytes"),
     ],
 )
 def test_what_is_no_plain_state_dict_is_refused(value: object, told: str, saved: Saved) -> None:

@@ -30,9 +30,11 @@ def randomised(network: nn.Module, seed: int = 0, spread: float = 1.0) -> nn.Mod
                     uniform(module.bias, -0.3, 0.3)
                 if hasattr(module, "weight_orig"):
                     _follow(module)
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d) and module.affine:
                 uniform(module.weight, 0.7, 1.3)
                 uniform(module.bias, -0.3, 0.3)
+                if not module.track_running_stats:
+                    continue
                 uniform(module.running_mean, -0.3, 0.3)
                 uniform(module.running_var, 0.5, 1.5)
                 module.num_batches_tracked.fill_(7)
@@ -53,9 +55,16 @@ def _follow(module: nn.Module) -> None:
         module.weight_u.copy_(F.normalize(matrix @ module.weight_v, dim=0))
 
 
+BIASED = ("instance", "affine", "batch with bias")  # norms with a bias in the convolution before
+
+
 def norm_of(kind: str, channels: int) -> nn.Module:
-    if kind == "batch":
+    if kind.startswith("batch"):
         return nn.BatchNorm2d(channels)
+    if kind == "untracked":
+        return nn.BatchNorm2d(channels, track_running_stats=False)
+    if kind == "affine":
+        return nn.InstanceNorm2d(channels, affine=True)
     return nn.InstanceNorm2d(channels, affine=False) if kind == "instance" else nn.Identity()
 
 
@@ -80,7 +89,7 @@ class Blurred(nn.Module):
 class Block(nn.Module):
     def __init__(self, channels: int, norm: str, dropout: bool, wrap) -> None:
         super().__init__()
-        bias = norm == "instance"
+        bias = norm in BIASED
         layers = [nn.ReflectionPad2d(1), wrap(nn.Conv2d(channels, channels, 3, bias=bias)), norm_of(norm, channels), nn.ReLU()]
         layers += [nn.Dropout(0.5)] if dropout else []
         layers += [nn.ReflectionPad2d(1), wrap(nn.Conv2d(channels, channels, 3, bias=bias)), norm_of(norm, channels)]
@@ -97,7 +106,7 @@ class Resnet(nn.Module):
         self, width: int, blocks: int, norm: str, dropout: bool = False, antialias: str = "", spectral: bool = False
     ) -> None:
         super().__init__()
-        bias = norm == "instance"
+        bias = norm in BIASED
         wrap = spectral_norm if spectral else lambda layer: layer
         layers = [nn.ReflectionPad2d(3), wrap(nn.Conv2d(3, width, 7, bias=bias)), norm_of(norm, width), nn.ReLU()]
         for c in (width, 2 * width):
@@ -128,7 +137,7 @@ class Nested(nn.Module):
         self, outer: int, inner: int, norm: str, inside: nn.Module | None, inputs: int = 0, dropout: bool = False
     ) -> None:
         super().__init__()
-        bias = norm == "instance"
+        bias = norm in BIASED
         self.outermost = inputs > 0
         down = nn.Conv2d(inputs or outer, inner, 4, stride=2, padding=1, bias=bias)
         up = nn.ConvTranspose2d(

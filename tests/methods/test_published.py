@@ -25,6 +25,9 @@ CASES = {
     "pyramid_pix2pix instance": (lambda: Resnet(6, 2, "instance", dropout=True), {"norm": "instance"}),
     "pyramid_pix2pix no norm": (lambda: Resnet(6, 2, "none"), {"norm": "none"}),
     "pyramid_pix2pix spectral": (lambda: Resnet(6, 1, "batch", spectral=True), {"norm": "batch"}),
+    "pyramid_pix2pix biases": (lambda: Resnet(6, 1, "batch with bias"), {"norm": "batch", "statistics": "running"}),
+    "pyramid_pix2pix untracked": (lambda: Resnet(6, 1, "untracked"), {"norm": "batch", "statistics": "image"}),
+    "pyramid_pix2pix affine": (lambda: Resnet(6, 1, "affine", dropout=True), {"norm": "batch", "statistics": "image"}),
     "cyclegan": (lambda: Resnet(8, 3, "instance"), {"width": 8, "blocks": 3, "norm": "instance"}),
     "cyclegan dropout": (lambda: Resnet(6, 1, "instance", dropout=True), {"blocks": 1}),
     "cut": (lambda: Resnet(8, 3, "instance", antialias="down up"), {"blocks": 3, "upsampled_padding": "zeros"}),
@@ -37,6 +40,7 @@ CASES = {
     "pix2pix": (lambda: Unet(4, 6), {"width": 4, "depth": 6, "norm": "batch"}),
     "pix2pix instance": (lambda: Unet(4, 5, "instance"), {"norm": "instance"}),
     "pix2pix no norm": (lambda: Unet(4, 5, "none"), {"norm": "none"}),
+    "pix2pix untracked": (lambda: Unet(4, 5, "untracked"), {"norm": "batch", "statistics": "image"}),
     "bcistainer": (
         lambda: Stainer(4, 2, 3),
         {"width": 4, "blocks": 2, "depth": 9, "attention": True, "style_padding": "reflect"},
