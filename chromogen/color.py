@@ -4,6 +4,7 @@ Beer-Lambert: light through tissue is `white * 10 ** -(concentrations @ vectors)
 (Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23:291, 2001). Images here are `unit` RGB in [0, 1]: NumPy arrays carry
 colour last, (..., 3); tensors carry it first, (N, 3, H, W). Densities are decadic (log10), so a concentration of 1 along a
 unit vector darkens by one order of magnitude. scikit-image reports the same numbers divided by 6 (its scale is log10(1e6)).
+They agree wherever no channel is below 2 % of full light: darker than that, 8 bits show no density, and here it stays the same.
 """
 
 import math
@@ -21,7 +22,9 @@ from chromogen.tensors import Uint8Image
 Image = TypeVar("Image", np.ndarray, Tensor)
 White = float | np.ndarray | tuple[float, float, float]
 
-DARKEST = 1e-6  # transmittance floor: 6 optical densities, far beyond any scanner
+# Transmittance below which nothing is told apart: 5 of 255 grey levels, 1.7 optical densities. One level is 0.08 OD there, and
+# twice that with every halving below (from 1 to 0 without end); a scanner's stray light is as much.
+DARKEST = 0.02
 BAND_ROWS = 32  # looked up at once: they stay in the processor's cache
 
 
@@ -50,16 +53,16 @@ H_DAB = Stains(("haematoxylin", "dab"), ((0.650, 0.704, 0.286), (0.268, 0.570, 0
 STAINS = {"H-E": H_E, "H-DAB": H_DAB, "H-E-DAB": H_E_DAB}
 
 
-def optical_density(image: Image, white: White = 1.0) -> Image:
-    """-log10(image / white). `image` is unit RGB; darker than 1e-6 counts as 1e-6. Brighter than `white` is negative.
+def optical_density(image: Image, white: White = 1.0, darkest: float = DARKEST) -> Image:
+    """-log10(image / white). `image` is unit RGB; darker than `darkest` counts as that. Brighter than `white` is negative.
 
     Raises ValueError for integers: uint8 images are divided by 255 first.
     """
     if not (image.is_floating_point() if isinstance(image, Tensor) else np.issubdtype(image.dtype, np.floating)):
         raise ValueError(f"optical density needs unit RGB in [0, 1], got {image.dtype}; divide a uint8 image by 255")
     if isinstance(image, Tensor):
-        return -torch.log10(image.clamp(min=DARKEST) / _colour_first(white, image))
-    return -np.log10(np.maximum(image, DARKEST) / np.asarray(white, dtype=np.result_type(image, np.float32)))
+        return -torch.log10(image.clamp(min=darkest) / _colour_first(white, image))
+    return -np.log10(np.maximum(image, darkest) / np.asarray(white, dtype=np.result_type(image, np.float32)))
 
 
 def transmittance(density: Image, white: White = 1.0) -> Image:
@@ -93,15 +96,15 @@ def combine(concentrations: Image, stains: Stains = H_E_DAB, white: White = 1.0)
     return transmittance(concentrations @ matrix, white)
 
 
-def background(image: Uint8Image) -> Float[np.ndarray, "3"]:
-    """Colour of empty glass in unit RGB, estimated from one uint8 image.
+def background(image: Uint8Image, shown: Bool[np.ndarray, "height width"] | None = None) -> Float[np.ndarray, "3"]:
+    """Colour of empty glass in unit RGB, estimated from one uint8 image; `shown` is False on padding (`chromogen.tissue`).
 
     Glass is the brightest nearly grey matter in view: the per-channel 99th percentile of the pixels brighter than 0.5 whose
     channels differ by less than 12 % of the brightest channel. In the BCI scans it runs from 0.70 to 1.0; taking 1.0 for all
     would put a veil of DAB over blank glass. Tissue without any grey pixel (under 0.1 % of the image) falls back on the 99.9th
     percentile of all.
     """
-    pixels = image.reshape(-1, 3)
+    pixels = image.reshape(-1, 3) if shown is None or not shown.any() else image[shown]
     step = max(1, len(pixels) // 250_000)  # every megapixel answers alike; a quarter of one is enough
     sample = [np.ascontiguousarray(pixels[::step, channel]) for channel in range(3)]
     brightest = np.maximum(np.maximum(sample[0], sample[1]), sample[2])

@@ -37,9 +37,10 @@ DENSE = 0.15  # median density of the stain beyond which black is no pen on a pa
 MOST_INK = 0.35
 EQUAL, EVEN = 4, 8  # grey levels between the channels of a grey picture, JPEG included; between the pixels of plain glass
 GREY = 0.06  # colour over density; the palest real IHC has 0.1
+LEAST_GLASS, GLASS_HUE = 140, 0.12  # of plain glass: grey level, and what its channels may differ by over the brightest
 LEAST_LIGHT, NEUTRAL, TINTED = 0.25, 0.72, 0.92  # the glass: its brightest channel, its darkest over its brightest
 UNRELATED = 0.3  # correlation of neighbours; sections have more than 0.5
-LEAST_FLAT = 0.3  # share of stained pixels that equal their neighbours, as drawn ones do; JPEG leaves sections up to 0.1
+LEAST_FLAT = 0.7  # share of stained pixels that equal their neighbours, as those of a screenshot do; JPEG leaves up to 0.1
 GREEN_SIDE = 0.165  # of a tenth of the stain at least: real IHC has up to 0.15, H&E from 0.18
 # over density: red less blue of the whole stain, and how far it lies from the plane of haematoxylin and DAB
 LEAST_HUE, MOST_HUE, LEAST_BEYOND, MOST_BEYOND, MOST_COLOUR = -1.45, 1.2, -0.6, 1.1, 1.6
@@ -66,15 +67,17 @@ def kind_of(image: Uint8Image) -> Kind:
     small = np.asarray(Image.fromarray(image).reduce(factor))
     frame, pen = (np.zeros(small.shape[:2], bool) if mask is None else mask for mask in (padding(small), ink(small)))
     shown, seen = small[~frame], small[~frame & ~pen]
-    if not len(shown) or (shown == shown[0]).all():
-        return Kind("blank", "it is of one colour")
+    if not len(shown):
+        return Kind("other", "all of it is padding")
     lowest, highest = extremes(shown)
+    if max(int(np.ptp(shown[:, channel])) for channel in range(3)) == 0:
+        return _one_colour(int(lowest[0]), int(highest[0]))
     dark = float((highest < DARK).mean())
     if dark > MOST_DARK:
         return Kind("dark", f"{100 * dark:.0f} % of it is black")
     if int((highest - lowest).max()) <= EQUAL:
         even = int(np.ptp(np.percentile(highest, [1, 99]))) <= EVEN
-        return Kind("blank", "it is one grey") if even else Kind("grey", "red, green and blue are equal")
+        return _one_colour(int(lowest.min()), int(highest.max())) if even else Kind("grey", "red, green and blue are equal")
     if len(seen) < (1 - MOST_INK) * len(shown):
         return Kind("other", f"{100 * (1 - len(seen) / len(shown)):.0f} % of it is black or has colours that no stain has")
     white = background(seen[None])
@@ -100,6 +103,12 @@ def kind_of(image: Uint8Image) -> Kind:
     if stain.bluest < NO_BLUE and white.min() < TINTED * white.max():
         return Kind("other", "it is brown alone, without glass or blue nuclei")
     return Kind("ihc", "its colours are mixtures of blue and brown")
+
+
+def _one_colour(darkest: int, brightest: int) -> Kind:
+    """Plain glass is blank; black, dark grey or a hue is no slide at all."""
+    glass = brightest > LEAST_GLASS and brightest - darkest < GLASS_HUE * brightest
+    return Kind("blank", "it is plain glass") if glass else Kind("other", "it is of one colour, and that is no glass")
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def _drawn(image: Uint8Image, without: np.ndarray, white: np.ndarray) -> float:
 
 
 def _densities(pixels: UInt8[np.ndarray, "*shape 3"], white: Float[np.ndarray, "3"]) -> Float32[np.ndarray, "*shape 3"]:
-    levels = np.maximum(np.arange(256), 0.5)[:, None].repeat(3, axis=1) / 255
+    levels = np.arange(256)[:, None].repeat(3, axis=1) / 255
     table = optical_density(levels, white).astype(np.float32)
     return np.stack([table[:, c].take(pixels[..., c]) for c in range(3)], axis=-1)
 

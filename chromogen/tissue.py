@@ -36,9 +36,22 @@ LEAST_BLACK_INK = 0.01  # share of the picture that one stroke of black covers: 
 
 
 def unseen(image: Uint8Image) -> Mask | None:
-    """True where the picture does not show the slide: padding or ink. None, at no cost, where it shows it everywhere."""
+    """True where the picture does not show the slide: padding or ink. None where it shows it everywhere, or nowhere."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"the image must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
     found = [mask for mask in (padding(image), ink(image)) if mask is not None]
-    return np.logical_or.reduce(found) if found else None
+    hidden = np.logical_or.reduce(found) if found else None
+    return None if hidden is None or hidden.all() else hidden
+
+
+def showing(hidden: Mask | None, least_px: int = 1) -> tuple[slice, slice]:
+    """Rows and columns of the smallest box around what is not hidden; all of them where it would be under `least_px` a side."""
+    if hidden is None:
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(~hidden.all(axis=axis)) for axis in (1, 0))
+    if min(len(rows), len(columns)) < 1 or min(np.ptp(rows), np.ptp(columns)) + 1 < least_px:
+        return slice(None), slice(None)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def padding(image: Uint8Image) -> Mask | None:

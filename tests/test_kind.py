@@ -48,12 +48,16 @@ _PAIR = draw(Phantom(size_px=192), 2, 1)
 PAIR = (_PAIR.he, _PAIR.ihc)
 
 
-@pytest.mark.parametrize(
-    "colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (120, 70, 30), (230, 200, 190), (60, 60, 140), (200, 0, 0)]
-)
-def test_one_colour_is_blank(colour: tuple[int, int, int]) -> None:
-    assert kind_of(np.full((60, 80, 3), colour, np.uint8)).name == "blank"
-    assert kind_of(np.full((1, 1, 3), colour, np.uint8)).name == "blank"
+@pytest.mark.parametrize("side", [1, 60])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (90, 90, 90), (120, 70, 30), (230, 190, 180), (60, 60, 140), (200, 0, 0)])
+def test_one_colour_is_no_slide(colour: tuple[int, int, int], side: int) -> None:
+    assert kind_of(np.full((side, side, 3), colour, np.uint8)).name in ("other", "dark")
+
+
+@pytest.mark.parametrize("side", [1, 60])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (238, 236, 230), (175, 174, 172)])
+def test_one_colour_of_glass_is_blank(colour: tuple[int, int, int], side: int) -> None:
+    assert kind_of(np.full((side, side, 3), colour, np.uint8)).name == "blank"
 
 
 def test_glass_alone_is_blank() -> None:

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 from chromogen import checkpoint
 from chromogen.cli.console import FINE, SOME_FAILED, Output, err_console, out_console, progress, tell_conversions
 from chromogen.evaluate.staining.her2.guideline import Thresholds
+from chromogen.evaluate.staining.her2.readout import NO_H_DAB
 
 THRESHOLDS = Thresholds()
 
@@ -25,6 +26,8 @@ def her2(
     overwrite: bool = False,
 ) -> int:
     """Read the HER2 pattern of IHC images, real or virtual: cells, membranes, percentages, and how sure.
+
+    What is no H-DAB image (H&E, grey, fluorescence, a photograph) gets no pattern; it is listed, and the exit code is 1.
 
     Args:
         images: Image files, folders or quoted patterns such as "ihc/*.png" (the same as --input).
@@ -69,8 +72,12 @@ def her2(
     failed = [outcome for outcome in outcomes if outcome.readout is None]
     for outcome in failed:
         err_console.print(f"failed: {outcome.image}: {outcome.reason}", style="red", soft_wrap=True)
+    strangers = [outcome.image for outcome in outcomes if outcome.readout is not None and outcome.readout.status == NO_H_DAB]
+    for image in strangers:
+        err_console.print(f"{NO_H_DAB}: {image}", style="red", soft_wrap=True)
     tell_conversions((outcome.image, outcome.notes) for outcome in outcomes)
     if remark:
         err_console.print(remark, soft_wrap=True)
-    err_console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} images are read; see {output / SUMMARY}")
-    return SOME_FAILED if failed else FINE
+    read = len(outcomes) - len(failed) - len(strangers)
+    err_console.print(f"{read} of {len(outcomes)} images are read; see {output / SUMMARY}")
+    return SOME_FAILED if failed or strangers else FINE

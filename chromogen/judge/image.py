@@ -22,6 +22,7 @@ from chromogen.judge.files import Files, fitting, shown
 from chromogen.judge.judging import Tools
 from chromogen.levels import level_from_name
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import unseen
 
 Measures = dict[str, float]
 MEASURES = ("psnr", "ssim", "sharpness")
@@ -87,14 +88,15 @@ def score(files: Files, tools: Tools) -> ImageScore:
         return replace(named, measures=measures, controls=compared)
     notes: list[str] = []
 
-    light = background(target)
-    dab = amounts.Dab(dab_density(target, light))
+    hidden = unseen(target)
+    light = background(target, None if hidden is None else ~hidden)
+    dab = amounts.Dab(dab_density(target, light), hidden)
     real = {"dab_target": dab.amounts["dab"]}
     for name, image in beside.items():
-        compared[name] |= amounts.Dab(dab_density(image, light)).measures(dab)
+        compared[name] |= amounts.Dab(dab_density(image, light), hidden).measures(dab)
     octaves = None
     if prediction is not None:
-        measures = measures | amounts.Dab(dab_density(prediction, light)).measures(dab)
+        measures = measures | amounts.Dab(dab_density(prediction, light), hidden).measures(dab)
         measures |= _nuclei(prediction, source, tools.judging.mpp or named.mpp, notes)
         octaves = _tried(lambda: validity.sharpness_octaves(prediction, target), notes)
         if octaves is not None:

@@ -24,7 +24,7 @@ def of(stain: str, images: SignedImages) -> Float[Tensor, "batch 1 height width"
     A veil of stray light is added first, so that its slope is at most 0.43 / VEIL times a coefficient near 1, also in black.
     """
     unit = (images.float() * 0.5 + 0.5).clamp(0, 1)
-    density = optical_density((unit + VEIL) / (1 + VEIL))
+    density = optical_density((unit + VEIL) / (1 + VEIL), darkest=VEIL / 2)  # the veil is the floor, and black keeps a slope
     column = density.new_tensor(H_E_DAB.inverse[:, H_E_DAB.names.index(stain)])
     return (density * column.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)  # not einsum: autocast would round it
 

@@ -117,8 +117,8 @@ def restain(image: Uint8Image, scale: Float[np.ndarray, "2"], white: Float[np.nd
     mix = H_E.inverse @ np.diag([*scale, 1.0]) @ H_E.matrix  # densities in -> densities out, both R, G, B
     glass = optical_density(white)
     offset = transmittance(glass - glass @ mix)
-    # 0 counts as a third of a level, because the true density of a black pixel is not known
-    densities = optical_density(np.maximum(np.arange(256), 1 / 3) / 255.0)
+    # 0 counts as a third of a level: what comes back as light may be as dark as it was
+    densities = optical_density(np.arange(256) / 255.0, darkest=1 / 3 / 255)
     tables = transmittance(densities[:, None, None] * mix).astype(np.float32)
     restained = np.empty_like(image)
     for channel in range(3):

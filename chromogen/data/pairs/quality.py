@@ -5,10 +5,10 @@ blurriness", by HistoQC (Janowczyk et al., JCO Clin. Cancer Inform. 3:1, 2019; Z
 "arpitdec5"). HistoQC works on whole slides with settings of a laboratory; the measures here are ours, for one field of view:
 
     blur    of either image: how little of its detail is fine detail
-    blank   of either image: share without tissue: glass, cracks, air
-    black   of the two the larger share of black pixels: borders of a registration, black ink
+    blank   of either image: share without tissue: glass, cracks, air; padding and ink left out
+    black   of the two the larger share of padding, of whatever colour: what a registration or a canvas leaves
     fold    of the source: share that is much denser than its tissue is elsewhere
-    ink     of the two the larger share in the green, cyan or pure blue of a pen (red ink and blood look alike)
+    ink     of the two the larger share under the ink of a pen
     pale    of the source: how little colour its tissue has
 
 What is normal depends on the scanner, so a pair is judged against its set: by how many robust deviations each measure lies
@@ -20,14 +20,16 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from chromogen.color import background, optical_density
 from chromogen.data.images import PairImages
 from chromogen.data.pairs.sampling import thumbnail
 from chromogen.data.pairs.sets import PairSet, survey
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import TISSUE, Mask, extremes, inked, padding, unseen
 
+EDGE_PX = 12  # as far as the widest of the Gaussians reaches
 DETAIL_PX, SMALL_PX = 512, 128  # shorter side of what blur, and of what everything else is measured on, at least
 
 
@@ -49,7 +51,6 @@ class Faults:
 # and that fat, which is half glass, stays in.
 LEAST_DEVIATION = Faults(0.1, 0.1, 0.2, 0.2, black=0.01, fold=0.05, ink=0.01, pale=0.05)
 MOST = 10.0  # deviations that one measure may add
-TISSUE = 0.02  # decadic density, mean of R, G and B, from which on a pixel holds tissue: IHC without brown is as pale as 0.03
 
 
 def worst(pairs: PairSet, share: float) -> Int[np.ndarray, " left_out"]:
@@ -73,15 +74,16 @@ def faults(images: PairImages) -> Faults:
     if images.target is None:
         raise ValueError(f"{images.name} has no target, and data.drop_worst judges pairs; set data.drop_worst 0")
     small = [thumbnail(image, SMALL_PX) for image in (images.source, images.target)]
-    source, target = (_Tissue.of(image) for image in small)
+    hidden = [unseen(image) for image in small]
+    source, target = (_Tissue.of(image, mask) for image, mask in zip(small, hidden, strict=True))
     return Faults(
         blur_source=blur(thumbnail(images.source, DETAIL_PX)),
         blur_target=blur(thumbnail(images.target, DETAIL_PX)),
-        blank_source=1 - float(source.present.mean()),
-        blank_target=1 - float(target.present.mean()),
-        black=max(float((image.max(axis=2) < 26).mean()) for image in small),
+        blank_source=source.blank(),
+        blank_target=target.blank(),
+        black=max(_black(image) for image in small),
         fold=source.folded(),
-        ink=max(_ink(image) for image in small),
+        ink=max(float(inked(image).mean()) for image in small),
         pale=1 - source.colour(),
     )
 
@@ -89,11 +91,15 @@ def faults(images: PairImages) -> Faults:
 def blur(image: Uint8Image) -> float:
     """Logarithm of coarse over fine detail: differences of Gaussians of 2 and 4 px over those of 0.5 and 1 px.
 
-    Independent of contrast, and of how much of the image is tissue, since glass has neither. A flat image gives 0.
+    Independent of contrast, and of how much of the image is tissue, since glass has neither. A flat image gives 0. Padding and
+    ink, and what lies within reach of their edges, do not count.
     """
+    hidden = unseen(image)
+    away = None if hidden is None else ~binary_dilation(hidden, iterations=EDGE_PX)
     grey = image.astype(np.float32).mean(axis=2) / 255
     levels = [gaussian_filter(grey, sigma, truncate=3) for sigma in (0.5, 1.0, 2.0, 4.0)]
-    fine, coarse = (float((levels[k] - levels[k + 1]).std()) for k in (0, 2))
+    details = [levels[k] - levels[k + 1] for k in (0, 2)]
+    fine, coarse = (float((detail if away is None or not away.any() else detail[away]).std()) for detail in details)
     return float(np.log((coarse + 1e-4) / (fine + 1e-4)))
 
 
@@ -101,22 +107,27 @@ def blur(image: Uint8Image) -> float:
 class _Tissue:
     """The density of an image under its own light (mean of R, G, B), where there is tissue, and its colours."""
 
-    density: Float[np.ndarray, "height width"]
+    density: Float[np.ndarray, "height width"]  # 0 on padding and ink
     present: Bool[np.ndarray, "height width"]
     image: Uint8Image
+    shown: float  # share of the image that is neither padding nor ink
 
     @classmethod
-    def of(cls, image: Uint8Image) -> "_Tissue":
-        unit = image / 255.0
-        density = optical_density(np.maximum(unit, 1 / 255), background(image)).mean(axis=2)
-        return cls(density, density > TISSUE, image)
+    def of(cls, image: Uint8Image, hidden: Mask | None) -> "_Tissue":
+        density = optical_density(image / 255.0, background(image, None if hidden is None else ~hidden)).mean(axis=2)
+        if hidden is not None:
+            density[hidden] = 0
+        return cls(density, density > TISSUE, image, 1 - _share(hidden))
+
+    def blank(self) -> float:
+        return 1 - float(self.present.mean()) / self.shown
 
     def folded(self) -> float:
         """Share of the image where the tissue, blurred until nuclei are gone, is 1.8 times as dense as at the median."""
         if not self.present.any():
             return 0.0
         smooth = gaussian_filter(self.density, min(self.density.shape) / 24)
-        return float((smooth > 1.8 * np.median(smooth[self.present])).mean())
+        return float((smooth > 1.8 * np.median(smooth[self.present])).mean()) / self.shown
 
     def colour(self) -> float:
         """Mean saturation of the tissue, (max - min) / max of R, G, B, in [0, 1]; 0 without tissue."""
@@ -127,6 +138,10 @@ class _Tissue:
         return float(((brightest - pixels.min(axis=1)) / np.maximum(brightest, 1)).mean())
 
 
-def _ink(image: Uint8Image) -> float:
-    red, green, blue = np.moveaxis(image.astype(np.int16), -1, 0)
-    return float(((green - red > 38) | (blue - np.maximum(red, green) > 76)).mean())
+def _black(image: Uint8Image) -> float:
+    """Share of black pixels, or of padding of another colour; a picture that is black as a whole has no padding, but is black."""
+    return float((extremes(image)[1] < 26).mean()) or _share(padding(image))
+
+
+def _share(mask: Mask | None) -> float:
+    return 0.0 if mask is None else float(mask.mean())

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from chromogen.color import White, dab_density
 from chromogen.evaluate.agreement import dice
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import unseen
 
 Density = Float[np.ndarray, "height width"]
 Values = Float[np.ndarray, " pixels"]  # of one image, least first
@@ -34,9 +35,10 @@ AMOUNTS = ("dab", *(f"positive_area_{cut}" for cut in CUT_OFFS), "top_decile", "
 def mean_dab(image: Uint8Image, white: White | None = None) -> float:
     """Mean DAB optical density (decadic, along the DAB vector) of an IHC image under the light `white` in unit RGB.
 
-    Give a prediction and its target the same light, `chromogen.color.background(target)`: glass in these scans is not white.
+    Padding and ink do not count. Give a prediction and its target the same light, `chromogen.color.background(target)`: glass
+    in these scans is not white.
     """
-    return float(dab_density(image, white).mean(dtype=np.float64))
+    return float(Dab(dab_density(image, white), unseen(image)).values.mean(dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -110,29 +112,42 @@ def integrated_density(density: Density, cut_off: float = CUT_OFFS[0]) -> float:
 def dab_measures(prediction: Uint8Image, target: Uint8Image, white: White) -> dict[str, float]:
     """Every staining number of one pair, under one light for both: `chromogen.color.background(target)`.
 
+    Where the target is padding or ink nothing counts.
+
     Amounts come twice, NAME of the prediction and NAME_target: mean density `dab` (OD), `positive_area_0.2` (and 0.4, 0.6;
     percent), `top_decile` (OD), `integrated` (OD x pixels). Distances: `dab_error` (of the means, absolute, OD),
     `dab_wasserstein` (OD), `dab_kl` and `dab_js` (fixed bins, nats), `dab_kl_own_range` and `dab_js_own_range`. Overlap:
     `dice_0.2`, `tile_dice_0.2` and so on, NaN where neither image holds anything positive.
     """
-    return Dab(dab_density(prediction, white)).measures(Dab(dab_density(target, white)))
+    hidden = unseen(target)
+    return Dab(dab_density(prediction, white), hidden).measures(Dab(dab_density(target, white), hidden))
 
 
 class Dab:
-    """One image's DAB density and what is found out about it once, however many others it is compared with."""
+    """One image's DAB density and what is found out about it once, however many others it is compared with.
 
-    def __init__(self, density: Density) -> None:
+    What is `hidden` (padding and ink of the target, `chromogen.tissue.unseen`) counts nowhere; two images that are compared
+    hide the same.
+    """
+
+    def __init__(self, density: Density, hidden: Bool[np.ndarray, "height width"] | None = None) -> None:
         _check_densities(density, density)
         self.density = density
+        self.shown = None if hidden is None or hidden.all() else ~hidden
+
+    @cached_property
+    def values(self) -> Density | Values:
+        """The densities that count, in no order."""
+        return self.density if self.shown is None else self.density[self.shown]
 
     @cached_property
     def ordered(self) -> Values:
-        return _ordered(self.density)
+        return _ordered(self.values)
 
     @cached_property
     def above(self) -> dict[float, Bool[np.ndarray, "height width"]]:
-        """Where the density lies above each cut-off."""
-        return {cut: self.density > cut for cut in CUT_OFFS}
+        """Where the density lies above each cut-off and counts."""
+        return {cut: self.density > cut if self.shown is None else (self.density > cut) & self.shown for cut in CUT_OFFS}
 
     @cached_property
     def tiles(self) -> dict[float, Int64[np.ndarray, "rows columns"]]:
@@ -143,8 +158,11 @@ class Dab:
     def amounts(self) -> dict[str, float]:
         """The numbers of this image alone, by the names in `AMOUNTS`."""
         return {
-            "dab": float(self.density.mean(dtype=np.float64)),
-            **{f"positive_area_{cut}": 100.0 * int(np.count_nonzero(mask)) / mask.size for cut, mask in self.above.items()},
+            "dab": float(self.values.mean(dtype=np.float64)),
+            **{
+                f"positive_area_{cut}": 100.0 * int(np.count_nonzero(mask)) / self.values.size
+                for cut, mask in self.above.items()
+            },
             "top_decile": _top_decile(self.ordered),
             "integrated": float(self.density[self.above[CUT_OFFS[0]]].sum(dtype=np.float64)),
         }
@@ -152,6 +170,8 @@ class Dab:
     def measures(self, target: "Dab") -> dict[str, float]:
         """`dab_measures` of this prediction and a target's."""
         _check_densities(self.density, target.density)
+        if self.values.size != target.values.size:
+            raise ValueError("a prediction and its target must hide the same pixels; give both the target's `unseen`")
         found = self.amounts | {f"{name}_target": value for name, value in target.amounts.items()}
         found["dab_error"] = abs(found["dab"] - found["dab_target"])
         found["dab_wasserstein"] = _moved(self.ordered, target.ordered)
@@ -264,7 +284,7 @@ def _check_densities(prediction: Density, target: Density) -> None:
         raise ValueError(f"the prediction is {sizes[0]}, its target {sizes[1]}; compare images of equal size")
 
 
-def _ordered(density: Density) -> Values:
+def _ordered(density: Density | Values) -> Values:
     """The densities, least first."""
     values = np.ascontiguousarray(density).ravel()
     if values[0] == values[-1] and (values == values[0]).all():  # a flat control is in order

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.spatial import cKDTree
 
-from chromogen.evaluate.staining.her2.nuclei import SEARCH_EOSIN, find_nuclei, he_densities, ihc_densities
+from chromogen.evaluate.staining.her2.nuclei import SEARCH_EOSIN, find_nuclei, he_densities, ihc_densities, outside
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import unseen
 
 RADIUS_UM = 3.0  # about the radius of a nucleus
 SHIFTS_UM = ((0.0, 40.0), (40.0, 0.0), (0.0, -40.0), (-40.0, 0.0))  # several cells on
@@ -49,7 +50,8 @@ class Kept:
 def nuclei_kept(prediction: Uint8Image, source: Uint8Image, mpp: float, radius_um: float = RADIUS_UM) -> Kept:
     """Match the nuclei of a (virtual) IHC image with those of the H&E image it lies on, within `radius_um`.
 
-    Both are uint8 RGB of one size, `mpp` is um per pixel. A blurred or a flat prediction has few nuclei or none and scores low.
+    Both are uint8 RGB of one size, `mpp` is um per pixel. Padding and ink of the source are left out. A blurred or a flat
+    prediction has few nuclei or none and scores low.
     Raises ValueError for other arrays, unequal sizes or an `mpp` outside 0.1-2.
     """
     if prediction.shape != source.shape:
@@ -57,9 +59,10 @@ def nuclei_kept(prediction: Uint8Image, source: Uint8Image, mpp: float, radius_u
         raise ValueError(f"the prediction is {sizes[0]}, its source {sizes[1]}; compare images of equal size")
     if not radius_um > 0:
         raise ValueError(f"the radius must be above 0 um, got {radius_um:g}")
-    real = find_nuclei(he_densities(source), mpp, brown=False)
+    hidden = unseen(source)
+    real = outside(find_nuclei(he_densities(source, hidden), mpp, brown=False), hidden)
     # the finer search of the HER2 read-out finds as many nuclei in a blur of 2 px as in the sharp image
-    made = find_nuclei(ihc_densities(prediction), mpp, SEARCH_EOSIN)
+    made = outside(find_nuclei(ihc_densities(prediction, hidden), mpp, SEARCH_EOSIN), hidden)
     size = np.array(source.shape[:2], dtype=np.float64)
     moved = [(real + np.array(shift) / mpp) % size for shift in SHIFTS_UM]
     by_chance = [_f1(len(mutual_nearest(other, made, radius_um / mpp)), len(real), len(made)) for other in moved]

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from chromogen.color import H_E_DAB, combine
+from chromogen.color import DARKEST, H_E_DAB, combine
 from chromogen.data.images import read_image
 from chromogen.evaluate.staining.level_reader.features import VERSION, feature_names, features
 from chromogen.evaluate.staining.level_reader.reader import LevelReader, level_agreement, load, reading
@@ -83,10 +83,10 @@ def test_half_an_image_by_hand() -> None:
     assert {name: 4 * found[name] for name in channels} == pytest.approx(channels, abs=0.01)
 
 
-def test_black_is_half_a_grey_level() -> None:
+def test_black_is_as_dark_as_eight_bits_show() -> None:
     image = np.full((64, 64, 3), 255, dtype=np.uint8)
-    image[:32] = 0
-    assert measured(image)["blue_mean"] == pytest.approx(np.log10(255 / 0.5) / 2, abs=1e-4)
+    image[:32] = (255, 255, 0)
+    assert measured(image)["blue_mean"] == pytest.approx(np.log10(1 / DARKEST) / 2, abs=1e-4)
 
 
 def test_a_single_grey_level_has_no_shape() -> None:

@@ -4,17 +4,27 @@ measured = measure(image, mpp=0.5)
 readout = read(measured, Thresholds())          # her2.readout; as often as you like, without the image
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from scipy import ndimage
 
-from chromogen.evaluate.staining.her2.membrane import STEP_UM, Middles, PerSector, Rays, darker_half, own_share, territories
-from chromogen.evaluate.staining.her2.nuclei import Densities, Density, find_nuclei, ihc_densities
+from chromogen.evaluate.staining.her2.membrane import (
+    SECTORS,
+    STEP_UM,
+    Middles,
+    PerSector,
+    Rays,
+    darker_half,
+    own_share,
+    territories,
+)
+from chromogen.evaluate.staining.her2.nuclei import Densities, Density, check_mpp, find_nuclei, ihc_densities, outside
+from chromogen.kind import kind_of
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import TISSUE, Mask, showing, unseen
 
-TISSUE = 0.02  # density, mean of R, G and B, from which on a pixel holds tissue
 BIN = 0.01  # of the DAB histogram
 BINS = 300
 QUIET_OD, QUIET_CELLS = 0.15, 20  # cells whose darkest line is below this show what noise measures, if there are so many
@@ -24,11 +34,13 @@ QUIET_OD, QUIET_CELLS = 0.15, 20  # cells whose darkest line is below this show 
 class View:
     """What the picture is like, apart from its cells.
 
-    white: colour of its empty glass, unit RGB. tissue: share that is not glass. pink: how much more green light the
-    tissue takes than haematoxylin and DAB can, over its density; eosin does. foreign: share of the stain that is neither.
+    white: colour of its empty glass, unit RGB. tissue: share that is not glass, of what is neither padding nor ink. pink: how
+    much more green light the tissue takes than haematoxylin and DAB can, over its density; eosin does. foreign: share of the
+    stain that is neither.
     grain: what a ring without any membrane measures by noise and texture alone, a density like those of `Cells.own`.
     detail: fine over coarse structure, small where the picture is out of focus. tissue_dab: tissue pixels (inside the mask,
-    where there is one) by DAB density, bins of 0.01 from 0; the last bin holds the rest.
+    where there is one) by DAB density, bins of 0.01 from 0; the last bin holds the rest. hidden: share of padding and ink.
+    stranger: what the picture is, where it is no H-DAB image (then nothing of it was measured); empty where it is one.
     """
 
     height: int
@@ -41,6 +53,8 @@ class View:
     grain: float
     detail: float
     tissue_dab: tuple[int, ...]
+    hidden: float = 0.0
+    stranger: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +81,43 @@ class Cells:
 def measure(image: Uint8Image, mpp: float, within: Bool[np.ndarray, "height width"] | None = None) -> Cells:
     """Find and measure the cells of an H-DAB image; `within` (True for tumour, say) keeps those with their middle in it.
 
-    Cells with more than half of their ring outside the image are left out. Raises ValueError for other arrays than uint8 RGB,
+    Padding and ink lie outside the image, and cells with more than half of their ring outside are left out. Of a picture that
+    is no H-DAB image nothing is measured; `View.stranger` says what it is. Raises ValueError for other arrays than uint8 RGB,
     for `mpp` outside 0.1-2 um per pixel and for a mask of another size.
     """
-    found = ihc_densities(image)
+    kind = kind_of(image)
+    check_mpp(mpp)
     if within is not None and within.shape != image.shape[:2]:
         sizes = [f"{shape[1]}x{shape[0]} px" for shape in (within.shape, image.shape)]
         raise ValueError(f"the mask is {sizes[0]}, its image {sizes[1]}; draw it on the image itself")
-    middles = find_nuclei(found, mpp)
+    if kind.name not in ("ihc", "blank"):
+        return _nothing(image, mpp, f"it looks like {kind.words} ({kind.reason})")
+    hidden = unseen(image)
+    box = showing(hidden)
+    found = ihc_densities(image[box], None if hidden is None else hidden[box])
+    cells = _measure(found, mpp, None if hidden is None else hidden[box], None if within is None else within[box])
+    return cells if hidden is None else _placed(cells, image, box, float(hidden.mean()))
+
+
+def _nothing(image: Uint8Image, mpp: float, stranger: str) -> Cells:
+    height, width = image.shape[:2]
+    white = (1.0, 1.0, 1.0)
+    view = View(height, width, float(mpp), white, 0.0, 0.0, 0.0, 0.0, 0.0, tissue_dab=(0,) * BINS, stranger=stranger)
+    none, rings = np.empty(0, np.float32), np.empty((0, SECTORS), np.float32)
+    return Cells(view, none, none, rings, rings, rings, none, none)
+
+
+def _placed(cells: Cells, image: Uint8Image, box: tuple[slice, slice], hidden: float) -> Cells:
+    """Cells of a part of the image, in pixels of the whole."""
+    top, left = (np.float32(part.start or 0) for part in box)
+    view = replace(cells.view, height=image.shape[0], width=image.shape[1], hidden=hidden)
+    return replace(cells, view=view, y=cells.y + top, x=cells.x + left)
+
+
+def _measure(found: Densities, mpp: float, hidden: Mask | None, within: Mask | None) -> Cells:
+    middles = outside(find_nuclei(found, mpp), hidden)
     dab = ndimage.gaussian_filter(found.other, 0.3 / mpp, truncate=3)
-    rays = Rays(middles, territories(middles, dab, mpp), dab, mpp)
+    rays = Rays(middles, territories(middles, dab, mpp), dab, mpp, hidden)
     ridge = rays.ridge()
     line = rays.line(ridge)
     own = own_share(line, rays.neighbour, rays.seen)
@@ -91,7 +132,7 @@ def measure(image: Uint8Image, mpp: float, within: Bool[np.ndarray, "height widt
 
     nucleus = ndimage.gaussian_filter(found.other, 1.0 / mpp, truncate=3)[rows, columns]
     return Cells(
-        view=_view(image, found, mpp, within, _grain(middles, line, dab, mpp)),
+        view=_view(found, mpp, hidden, within, _grain(middles, line, dab, mpp, hidden)),
         y=rows[keep].astype(np.float32),
         x=columns[keep].astype(np.float32),
         own=ring(own),
@@ -102,18 +143,16 @@ def measure(image: Uint8Image, mpp: float, within: Bool[np.ndarray, "height widt
     )
 
 
-def _view(
-    image: Uint8Image, found: Densities, mpp: float, within: Bool[np.ndarray, "height width"] | None, grain: float
-) -> View:
-    tissue = found.total > TISSUE
+def _view(found: Densities, mpp: float, hidden: Mask | None, within: Mask | None, grain: float) -> View:
+    tissue = found.total > TISSUE  # glass in what is hidden
     counted = tissue if within is None else tissue & within
     pink, foreign = _strangers(found, tissue, mpp)
     return View(
-        height=image.shape[0],
-        width=image.shape[1],
+        height=tissue.shape[0],
+        width=tissue.shape[1],
         mpp=float(mpp),
         white=found.white,
-        tissue=float(tissue.mean()),
+        tissue=float(tissue.mean() if hidden is None else tissue.sum() / max(1, (~hidden).sum())),
         pink=pink,
         foreign=foreign,
         grain=grain,
@@ -122,12 +161,12 @@ def _view(
     )
 
 
-def _grain(middles: Middles, line: PerSector, dab: Density, mpp: float) -> float:
+def _grain(middles: Middles, line: PerSector, dab: Density, mpp: float, hidden: Mask | None) -> float:
     """The darker half of the ring on the picture's negative, where only chance makes lines: median of the unstained cells.
 
     The negative of a stained membrane is a valley between two banks, which look like lines; so stained cells cannot be asked.
     """
-    rays = Rays(middles, territories(middles, np.zeros_like(dab), mpp), -dab, mpp)
+    rays = Rays(middles, territories(middles, np.zeros_like(dab), mpp), -dab, mpp, hidden)
     quiet = (line.max(axis=1) < QUIET_OD) & rays.seen.all(axis=1) if len(line) else np.zeros(0, bool)
     if quiet.sum() < QUIET_CELLS:
         return 0.0

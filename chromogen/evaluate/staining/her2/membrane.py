@@ -53,9 +53,19 @@ def outwards(middles: Middles) -> tuple[Float64[np.ndarray, "1 sectors 1"], Floa
 
 
 class Rays:
-    """The density along each ray of each cell, (cells, sectors, steps), and what the ray meets, (cells, sectors)."""
+    """The density along each ray of each cell, (cells, sectors, steps), and what the ray meets, (cells, sectors).
 
-    def __init__(self, middles: Middles, owner: Int32[np.ndarray, "height width"], dab: Density, mpp: float) -> None:
+    What is `hidden` lies outside the image.
+    """
+
+    def __init__(
+        self,
+        middles: Middles,
+        owner: Int32[np.ndarray, "height width"],
+        dab: Density,
+        mpp: float,
+        hidden: Bool[np.ndarray, "height width"] | None = None,
+    ) -> None:
         height, width = dab.shape
         step_y, step_x = outwards(middles)
         length_um = np.arange(0, RAY_UM, STEP_UM)
@@ -64,7 +74,10 @@ class Rays:
         self.density = ndimage.map_coordinates(dab, [y, x], order=1, mode="nearest")
         rows, columns = np.rint(y).astype(np.int32), np.rint(x).astype(np.int32)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        met = np.where(inside, owner[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)], -1)
+        rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+        if hidden is not None:
+            inside &= ~hidden[rows, columns]
+        met = np.where(inside, owner[rows, columns], -1)
         own = met == np.arange(1, len(middles) + 1)[:, None, None]
         last = len(length_um) - 1
         self.border = np.where(own.all(axis=2), last, np.argmin(own, axis=2))

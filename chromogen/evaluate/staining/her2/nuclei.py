@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from chromogen.color import BAND_ROWS, H_DAB, H_E, Stains, background, optical_density
 from chromogen.evaluate.pixels.smoothing import smoothed
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import Mask
 
 Density = Float32[np.ndarray, "height width"]
 FINEST_MPP, COARSEST_MPP = 0.1, 2.0
@@ -57,12 +58,15 @@ class Densities:
     white: tuple[float, float, float]
 
 
-def densities(image: Uint8Image, stains: Stains) -> Densities:
-    """Separate a uint8 RGB image into `stains` (H_DAB or H_E) under the colour of its own empty glass; nothing is clipped."""
+def densities(image: Uint8Image, stains: Stains, hidden: Mask | None = None) -> Densities:
+    """Separate a uint8 RGB image into `stains` (H_DAB or H_E) under the colour of its own empty glass; nothing is clipped.
+
+    What is `hidden` (padding, ink: `chromogen.tissue.unseen`) counts as glass and does not tell its colour.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"the image must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
-    white = background(image)
-    levels = np.maximum(np.arange(256, dtype=np.float32), 0.5) / 255  # black is half a grey level: 2.7 densities, not 6
+    white = background(image, None if hidden is None else ~hidden)
+    levels = np.arange(256, dtype=np.float32) / 255
     table = np.ascontiguousarray(optical_density(levels[:, None].repeat(3, axis=1), white.astype(np.float32)).T)
     weights = [*stains.inverse.astype(np.float32).T, np.full(3, 1 / 3, dtype=np.float32)]
     planes = np.empty((4, *image.shape[:2]), dtype=np.float32)
@@ -71,15 +75,25 @@ def densities(image: Uint8Image, stains: Stains) -> Densities:
         red, green, blue = (table[channel].take(band[..., channel]) for channel in range(3))
         for plane, (of_red, of_green, of_blue) in zip(planes, weights, strict=True):
             plane[top : top + BAND_ROWS] = red * of_red + green * of_green + blue * of_blue
+    if hidden is not None:
+        planes[:, hidden] = 0
     return Densities(planes[0], planes[1], planes[2], planes[3], (float(white[0]), float(white[1]), float(white[2])))
 
 
-def ihc_densities(image: Uint8Image) -> Densities:
-    return densities(image, H_DAB)
+def ihc_densities(image: Uint8Image, hidden: Mask | None = None) -> Densities:
+    return densities(image, H_DAB, hidden)
 
 
-def he_densities(image: Uint8Image) -> Densities:
-    return densities(image, H_E)
+def he_densities(image: Uint8Image, hidden: Mask | None = None) -> Densities:
+    return densities(image, H_E, hidden)
+
+
+def outside(middles: Float64[np.ndarray, "nuclei 2"], hidden: Mask | None) -> Float64[np.ndarray, "nuclei 2"]:
+    """The middles that do not lie in what is hidden."""
+    if hidden is None:
+        return middles
+    rows, columns = middles.astype(int).T
+    return middles[~hidden[rows, columns]]
 
 
 def check_mpp(mpp: float) -> None:

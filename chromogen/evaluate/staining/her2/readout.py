@@ -27,7 +27,8 @@ from chromogen.evaluate.staining.her2.guideline import (
     rings,
 )
 
-Status = Literal["ok", "review", "abstain"]
+NO_H_DAB: Literal["no H-DAB image"] = "no H-DAB image"
+Status = Literal["ok", "review", "abstain", "no H-DAB image"]
 BASES = {"ihc": "IHC", "virtual": "virtual IHC"}
 DEFAULT_MPP = 0.5
 
@@ -129,7 +130,8 @@ def read(
     classes = cell_classes(ring, cells.view.grain, thresholds)
     percent = percentages(classes)
     pixels = pixel_percentages(cells.view.tissue_dab, thresholds.pixel_od)
-    refusals = _refusals(cells)
+    stranger = _stranger(cells.view)
+    refusals = [f"{NO_H_DAB}: {stranger}"] if stranger else _refusals(cells)
     found: int | None = None
     probabilities: tuple[float, ...] | None = None
     reasons = refusals
@@ -145,7 +147,7 @@ def read(
         h_score_cell=h_score(percent),
         h_score_pixel=h_score(pixels),
         pixels_positive=float(100 - pixels[0]),
-        status="abstain" if refusals else "review" if reasons else "ok",
+        status=_status(stranger, refusals, reasons),
         reasons=tuple(reasons),
         basis=BASES[basis],
         masked=masked,
@@ -154,13 +156,26 @@ def read(
     )
 
 
+def _status(stranger: str, refusals: list[str], reasons: list[str]) -> Status:
+    if stranger:
+        return NO_H_DAB
+    return "abstain" if refusals else "review" if reasons else "ok"
+
+
+def _stranger(view: View) -> str:
+    """What the picture is, where it is no H-DAB image: by its whole, or by the stain of its tissue seen closely."""
+    if view.stranger or view.tissue < LEAST_TISSUE:
+        return view.stranger
+    if view.pink > MOST_PINK:
+        return "its tissue is pink, as in H&E"
+    return "the colours are not those of haematoxylin and DAB" if view.foreign > MOST_FOREIGN else ""
+
+
 def _refusals(cells: Cells) -> list[str]:
     """Why no pattern may be named, the gravest first."""
     view = cells.view
     found = {
         f"no tissue: it covers {100 * view.tissue:.1f} % of the picture": view.tissue < LEAST_TISSUE,
-        "the colours are not those of haematoxylin and DAB: the tissue is pink, as in H&E": view.pink > MOST_PINK,
-        "the colours are not those of haematoxylin and DAB": view.foreign > MOST_FOREIGN,
         "out of focus: the picture has too little fine detail": view.detail < LEAST_DETAIL,
         f"too few cells: {len(cells)} were found, {LEAST_CELLS} are needed": len(cells) < LEAST_CELLS,
     }

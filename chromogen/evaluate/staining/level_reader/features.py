@@ -4,6 +4,7 @@ Everything is measured as optical density in the light of the image's own glass.
 and goes with the slide, as does the label; a reader that saw brightness would learn the slide and not the stain.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -12,10 +13,11 @@ from scipy import ndimage
 
 from chromogen.color import H_E_DAB, background, optical_density
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import Mask, showing, unseen
 
 Plane = Float[np.ndarray, "height width"]
 
-VERSION = 1  # goes up whenever any number below changes: a reader is of use only with the features it was trained on
+VERSION = 2  # goes up whenever any number below changes: a reader is of use only with the features it was trained on
 CUT_OFFS = (0.2, 0.4, 0.6)  # weak, moderate, strong: the DAB densities QuPath proposes for its three positive classes
 TISSUE = 0.05  # mean density of the channels above which a pixel is not glass
 DAB_QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995)
@@ -24,13 +26,13 @@ TILES = 8  # by side: an island of tumour that fills one tile is 1/64 of the ima
 POSITIVE_TILE = 0.1  # the share of stained cells from which the guideline counts a pattern
 DAB_OCTAVES, HAEMATOXYLIN_OCTAVES, RIDGE_OCTAVES = 5, 4, 3
 SMALLEST_PX = 64
-DARKEST = 0.5 / 255  # an 8-bit 0 is known to lie below half a grey level, no more
 FAINT = 1e-3  # density below which texture is noise; keeps logarithms and shares of nothing finite
 
 
 def features(image: Uint8Image) -> Float[np.ndarray, " features"]:
     """The numbers of one uint8 RGB image (H, W, 3), in the order of `feature_names()`; all are finite.
 
+    Borders of padding are cut off; other padding, and ink, counts in no mean and as glass in textures and tiles.
     They do not depend on the number of pixels, but textures are measured in pixels: show a reader images of the scale (um a
     pixel) it was trained on. Up to 7 rows and columns at the right and lower edge are in no tile. Turned and mirrored images
     answer alike. Raises ValueError for other arrays and for images under 64 px.
@@ -48,31 +50,50 @@ def _measured(image: Uint8Image) -> dict[str, float]:
         raise ValueError(f"the level reader needs uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
     if min(image.shape[:2]) < SMALLEST_PX:
         raise ValueError(f"the level reader needs images of {SMALLEST_PX} px or more, got {image.shape[1]}x{image.shape[0]} px")
-    channels = _channel_densities(image)
+    hidden = unseen(image)
+    box = showing(hidden, SMALLEST_PX)
+    image, hidden = image[box], None if hidden is None else hidden[box]
+    channels = _channel_densities(image, hidden)
+    seen = _Seen(hidden)
     unmixed = H_E_DAB.inverse.astype(np.float32)
     haematoxylin, eosin, dab = (
         np.maximum(sum(channels[c] * unmixed[c, stain] for c in range(3)), 0.0) for stain in range(3)
     )  # fmt: skip
-    tissue = float((channels[0] + channels[1] + channels[2] > 3 * TISSUE).mean())
+    tissue = float((seen(channels[0]) + seen(channels[1]) + seen(channels[2]) > 3 * TISSUE).mean())
     return (
         {"tissue": tissue}
-        | _dab(dab)
+        | _dab(seen(dab))
         | _dab_tiles(dab)
-        | _spread("haematoxylin", haematoxylin, HAEMATOXYLIN_QUANTILES)
-        | {"dab_with_haematoxylin": _correlation(dab, haematoxylin)}
-        | _spread("eosin", eosin, ())  # brown that is no DAB, and pink that has no place in IHC
+        | _spread("haematoxylin", seen(haematoxylin), HAEMATOXYLIN_QUANTILES)
+        | {"dab_with_haematoxylin": _correlation(seen(dab), seen(haematoxylin))}
+        | _spread("eosin", seen(eosin), ())  # brown that is no DAB, and pink that has no place in IHC
         | _bands("dab", dab, DAB_OCTAVES)
         | _bands("haematoxylin", haematoxylin, HAEMATOXYLIN_OCTAVES)
         | _ridges(dab)
-        | _colour(channels)
+        | _colour([seen(plane) for plane in channels])
     )
 
 
-def _channel_densities(image: Uint8Image) -> list[Plane]:
-    """Optical density of red, green and blue. There are 256 values a channel: each logarithm is taken once."""
-    values = np.maximum(np.arange(256, dtype=np.float64) / 255, DARKEST)[:, None].repeat(3, axis=1)
-    table = optical_density(values, background(image)).astype(np.float32)
-    return [table[:, c][image[..., c]] for c in range(3)]
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The values of a plane that count for means and shares: all, or those that are not hidden, in a row."""
+
+    hidden: Mask | None
+
+    def __call__(self, plane: Plane) -> Plane | Float[np.ndarray, " pixels"]:
+        return plane if self.hidden is None else plane[~self.hidden]
+
+
+def _channel_densities(image: Uint8Image, hidden: Mask | None) -> list[Plane]:
+    """Optical density of red, green and blue, 0 where hidden. There are 256 values a channel: each logarithm is taken once."""
+    values = np.arange(256)[:, None].repeat(3, axis=1) / 255
+    white = background(image, None if hidden is None else ~hidden)
+    table = optical_density(values, white).astype(np.float32)
+    planes = [table[:, c][image[..., c]] for c in range(3)]
+    if hidden is not None:
+        for plane in planes:
+            plane[hidden] = 0
+    return planes
 
 
 def _dab(dab: Plane) -> dict[str, float]:
