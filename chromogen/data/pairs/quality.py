@@ -139,7 +139,7 @@ class _Tissue:
 
 
 def _black(image: Uint8Image) -> float:
-    """Share of black pixels, or of padding of another colour; a picture that is black as a whole has no padding, but is black."""
+    """Share of black pixels, or of padding of another colour; a picture that is black as a whole has no padding."""
     return float((extremes(image)[1] < 26).mean()) or _share(padding(image))
 
 
