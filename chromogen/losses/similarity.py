@@ -12,7 +12,9 @@ from chromogen.losses.adversarial import Scalar
 from chromogen.tensors import SignedImages, full_precision
 
 C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III-B, for a data range of 1
-EPSILON = 1e-6  # beside the norm of a target: a black image is no reason to divide by 0
+DARKEST = (
+    0.1  # root mean square of a target, in [0, 1], below which its norm is not lowered: a black image is no reason to explode
+)
 
 
 def ssim(fake: SignedImages, target: SignedImages, window_px: int = 11, sigma: float = 1.5) -> Scalar:
@@ -45,10 +47,14 @@ def structural_dissimilarity(fake: SignedImages, target: SignedImages, window_px
 
 
 def normalised_frobenius(fake: SignedImages, target: SignedImages) -> Scalar:
-    """Mean over images of |X - Y| / |Y|, at least 0: Frobenius norms over channels and pixels, X made, Y target, in [0, 1]."""
+    """Mean over images of |X - Y| / |Y|, at least 0: Frobenius norms over channels and pixels, X made, Y target, in [0, 1].
+
+    The norm of a target counts as that of an even grey of 0.1 at least, so that the loss stays below 10.
+    """
     difference = (fake.float() - target.float()) / 2
     size = torch.linalg.vector_norm((target.float() + 1) / 2, dim=(1, 2, 3))
-    return (torch.linalg.vector_norm(difference, dim=(1, 2, 3)) / (size + EPSILON)).mean()
+    least = DARKEST * target[0].numel() ** 0.5
+    return (torch.linalg.vector_norm(difference, dim=(1, 2, 3)) / size.clamp(min=least)).mean()
 
 
 def _gaussian(window_px: int, sigma: float, like: Tensor) -> Float[Tensor, " taps"]:

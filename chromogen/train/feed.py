@@ -5,7 +5,7 @@ Stains are learned from pairs and judged by their pictures; synthesis and readin
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from chromogen.data.cases.prepared import Prepared, PreparedData
 from chromogen.data.pairs.batches import train_batches
 from chromogen.data.pairs.sets import FolderData, PhantomData
 from chromogen.method import Measured, Method, Watched
-from chromogen.tensors import Batch, CaseBatch, Uint8Image, on_device
+from chromogen.tensors import Batch, CaseBatch, SignedImages, Uint8Image, on_device
 from chromogen.train.run import Run
 from chromogen.train.validation import RULES, rule, validate
 
@@ -32,6 +32,9 @@ class Feed(Protocol):
 
     def batches(self, first: int, count: int, rank: int, world: int) -> Iterator[Batch] | Iterator[CaseBatch]:
         """Micro-batches first ... first + count - 1 of process `rank`, decided by the run's seed and their number alone."""
+
+    def names(self, numbers: Sequence[int]) -> list[str]:
+        """Of the pairs or cases of these numbers, as a batch's `index` counts them."""
 
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]: ...
 
@@ -68,7 +71,13 @@ class PairFeed:
 
     def batches(self, first: int, count: int, rank: int, world: int) -> Iterator[Batch]:
         loop = self.run.loop
-        return train_batches(self.data, loop.batch_size, loop.seed, first, count, loop.workers, rank, world)
+        multiple = self.method.tiling.multiple_px
+        for batch in train_batches(self.data, loop.batch_size, loop.seed, first, count, loop.workers, rank, world):
+            yield {**batch, "source": _filled_up(batch["source"], multiple), "target": _filled_up(batch["target"], multiple)}
+
+    def names(self, numbers: Sequence[int]) -> list[str]:
+        names = self.data.open("train").names
+        return [names[number] for number in numbers]
 
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]:
         loop = self.run.loop
@@ -103,6 +112,9 @@ class CaseFeed:
         loop = self.run.loop
         return self.data.batches(self.data.train_split, loop.batch_size, loop.seed, first, count, rank, world)
 
+    def names(self, numbers: Sequence[int]) -> list[str]:
+        return [self.prepared.index.cases[number].name for number in numbers]
+
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]:
         """Means of the method's own measures over held-out cases; a batch that shows nothing (NaN) does not count."""
         training = {name: net.training for name, net in nets.items()}
@@ -133,6 +145,14 @@ class CaseFeed:
             "classes": self.prepared.index.classes,
             "on": f"{self.held_out} held-out cases, while training",
         }
+
+
+def _filled_up(images: SignedImages, multiple: int) -> SignedImages:
+    """Mirrored at the right and at the bottom up to the next multiple: what `infer` does with whole images, too."""
+    gaps = [-side % multiple for side in images.shape[2:]]
+    if not any(gaps):
+        return images
+    return torch.from_numpy(np.pad(images.numpy(), [(0, 0), (0, 0), *((0, gap) for gap in gaps)], mode="reflect"))
 
 
 def _mean(values: list[tuple[int, float]]) -> float:

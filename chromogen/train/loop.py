@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,6 +86,7 @@ class Training:
         torch.manual_seed(self.loop.seed + 1 + processes.rank)  # dropout differs between processes, initial weights do not
         self.every = {"log": self.loop.log_every, "validate": self.loop.validate_every, "save": self.loop.save_every}
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
+        self.drawn: dict[int, list[Tensor]] = {}  # step: the numbers of its pairs or cases, since the last look at the losses
         self.since = time.monotonic()
         if resume:
             self._resume()
@@ -155,6 +157,7 @@ class Training:
         for batch in self.feed.batches(done * k, remaining, self.processes.rank, self.processes.world):
             micro.append(on_device(batch, device))
             if len(micro) == k:
+                self.drawn[self.state.step + 1] = [drawn["index"] for drawn in micro]
                 yield micro
                 micro = []
 
@@ -180,17 +183,18 @@ class Training:
         values = {name: [(step, terms[name]) for step, terms in self.pending if name in terms] for name in names}
         numbers = {name: torch.stack([value.float() for _, value in found]).cpu() for name, found in values.items()}
         spoilt = [
-            f"{name} was {number.item()} at step {step}"
+            (step, f"{name} was {number.item()} at step {step}")
             for name, found in values.items()
             for (step, _), number in zip(found, numbers[name], strict=True)
             if not bool(torch.isfinite(number))
         ]
         if not all(bool(torch.isfinite(weight).all()) for weight in self.state.nets.parameters()):
-            spoilt.append(f"a weight is not finite after step {self.state.step}")
+            spoilt.append((self.state.step, f"a weight is not finite after step {self.state.step}"))
         if self.processes.any(bool(spoilt)):
+            first = min(spoilt, key=itemgetter(0)) if spoilt else (0, "another process met a value that is not finite")
             raise FloatingPointError(
-                f"{spoilt[0] if spoilt else 'another process met a value that is not finite'}. The last good state and models "
-                f"are in {self.out}; try a smaller learning rate, or --loop.precision fp32, with another --out"
+                f"{first[1]}{self._learned_from(first[0])}. The last good state and models are in {self.out}; look at these "
+                "images, try a smaller learning rate, or --loop.precision fp32, with another --out"
             )
         if log and self.pending:
             seconds = (time.monotonic() - self.since) / len(self.pending)
@@ -198,7 +202,17 @@ class Training:
             means = {name: float(series.mean()) for name, series in numbers.items()}
             log.record(self.state.step, {**means, **rates, "seconds_per_step": seconds})
         self.pending.clear()
+        self.drawn = {step: numbers for step, numbers in self.drawn.items() if step == self.state.step}
         self.since = time.monotonic()
+
+    def _learned_from(self, step: int) -> str:
+        """The names of what a step learned from, and those of the step before, whose update may have spoilt the weights."""
+        found = []
+        for number, which in ((step, "it"), (step - 1, "the step before")):
+            drawn = [int(index) for indices in self.drawn.get(number, []) for index in indices]
+            if drawn:
+                found.append(f"{which} learned from {', '.join(dict.fromkeys(self.feed.names(drawn)))}")
+        return f": {'; '.join(found)}" if found else ""
 
     def _validate(self, log: Logbook | None) -> None:
         """Score what is held out in the first process; keep the model if the rule likes it best so far."""

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from chromogen.method import Player, Trainable, Update
 from chromogen.tensors import AnyBatch
+from chromogen.train.grain import grained
 from chromogen.train.schedule import factor
 
 Average = Callable[[Iterable[Tensor]], None]
@@ -62,14 +63,14 @@ def train_step(
     Several batches are micro-batches whose gradients are averaged. To keep only one of them in memory at a time, all but the
     last see the networks as they were when the step began; with one batch the order of updates is exactly the method's.
     `average` replaces gradients by their mean over processes. The arithmetic runs in bfloat16 where PyTorch's autocast
-    deems it safe if `bf16`; parameters, gradients and optimisers stay float32.
+    deems it safe if `bf16`; parameters, gradients and optimisers stay float32. Blank images get a grain (`grained`).
     """
     share = 1 / len(batches)
     device = next(tensor.device.type for tensor in batches[0].values() if isinstance(tensor, Tensor))
     terms: dict[str, Tensor] = {}
     held: dict[tuple[int, str], list[Tensor]] = {}
     for number, batch in enumerate(batches, start=1):
-        updates = method.step(nets, batch, progress)
+        updates = method.step(nets, grained(batch), progress)
         seen: dict[str, Tensor] = {}
         for place in count():
             with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():

@@ -56,7 +56,7 @@ def validate(
         pair = pairs[index]
         if pair.target is None:
             continue
-        source, target = (_centre(image, crop_px, method.tiling.multiple_px, pair.name) for image in (pair.source, pair.target))
+        source, target = (_centre(image, crop_px, method.tiling.multiple_px) for image in (pair.source, pair.target))
         fake = uint8_from_signed(method.translate(nets, signed_from_uint8(source).to(device)))[0]
         found.append(
             {
@@ -79,9 +79,11 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else 0.0
 
 
-def _centre(image: Uint8Image, crop_px: int, multiple_px: int, name: str) -> Uint8Image:
+def _centre(image: Uint8Image, crop_px: int, multiple_px: int) -> Uint8Image:
+    """The largest centre crop whose sides are multiples, at most `crop_px`; a side below one multiple is mirrored up to it."""
+    gaps = [max(0, multiple_px - side) for side in image.shape[:2]]
+    if any(gaps):
+        image = np.pad(image, [*((0, gap) for gap in gaps), (0, 0)], mode="reflect")
     height, width = (min(side, crop_px) // multiple_px * multiple_px for side in image.shape[:2])
-    if not height or not width:
-        raise ValueError(f"validation image {name} is {image.shape[1]}x{image.shape[0]} px; this method needs {multiple_px} px")
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])

@@ -83,6 +83,14 @@ def test_normalised_frobenius_by_hand() -> None:
     assert float(loss.detach()) == 0 and black.grad is not None and bool(torch.isfinite(black.grad).all())
 
 
+def test_normalised_frobenius_of_a_black_target_is_bounded() -> None:
+    """White beside black: 1 / 0.1, not 1 / 0."""
+    white, black = torch.ones(1, 3, 8, 8, requires_grad=True), torch.full((1, 3, 8, 8), -1.0)
+    loss = similarity.normalised_frobenius(white, black)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(10, rel=1e-5) and white.grad is not None and float(white.grad.norm()) < 1
+
+
 @pytest.mark.parametrize("loss", [similarity.ssim, similarity.normalised_frobenius])
 def test_arithmetic_stays_float32_under_autocast(loss) -> None:  # type: ignore[no-untyped-def]
     fake, target = images()

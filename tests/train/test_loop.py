@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from chromogen.checkpoint import file_sha256, load_model, read_tensors
+from chromogen.data.pairs.batches import train_batches
 from chromogen.data.pairs.sets import PhantomData
 from chromogen.methods import pyramid_pix2pix
 from chromogen.phantom.tissue.phantom import Phantom
@@ -183,8 +184,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
                 yield {p: {k: v * (float("nan") if len(steps) == 5 else 1.0) for k, v in x.items()} for p, x in update.items()}
 
     run = dataclasses.replace(RUN, method=Spoilt(**{f.name: getattr(METHOD, f.name) for f in dataclasses.fields(METHOD)}))
-    with pytest.raises(FloatingPointError, match="discriminator/real was nan at step 5"):
+    with pytest.raises(FloatingPointError, match="discriminator/real was nan at step 5") as raised:
         train(run, tmp_path / "bad", quiet=True)
+    names = DATA.open("train").names
+    before, at = ([names[int(k)] for k in batch["index"]] for batch in train_batches(DATA, 2, LOOP.seed, 3, 2))
+    said = f": it learned from {', '.join(dict.fromkeys(at))}; the step before learned from {', '.join(dict.fromkeys(before))}."
+    assert said in str(raised.value)
     assert read_tensors(tmp_path / "bad" / "state.safetensors")[0]["step"] == 4
     assert all(bool(torch.isfinite(p).all()) for p in load_model(tmp_path / "bad" / "last.safetensors").nets.parameters())
 
