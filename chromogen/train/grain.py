@@ -1,6 +1,7 @@
 """Grain for blank images, in which a norm finds nothing to divide by."""
 
 from functools import lru_cache
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,8 @@ def grained(batch: AnyBatch) -> AnyBatch:
     same noise every time, clipped to [-1, 1]. Flat is an image whose deviation is below half a grey level in every colour.
     Nothing waits for a GPU.
     """
-    return {key: _grained(value) if key in STAINED else value for key, value in batch.items()}  # type: ignore[return-value]
+    made = {key: _grained(value) if key in STAINED and isinstance(value, Tensor) else value for key, value in batch.items()}
+    return cast(AnyBatch, made)
 
 
 def _grained(images: SignedImages) -> SignedImages:
