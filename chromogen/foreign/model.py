@@ -126,12 +126,19 @@ def _misfit(path: Path, name: str, tried: list[tuple[Candidate, Fit | None, str]
         first = ", ".join([*one.shapes][:SHOWN])
         why += f"; its first names are {first}"
     guesses = _guesses(name, found)
-    cure = (
-        f"it fits --as {' or --as '.join(guesses)}"
-        if guesses
-        else "no method here fits it; if the file is a training state of several networks, try the generator's own file"
-    )
+    cure = f"it fits --as {' or --as '.join(guesses)}" if guesses else f"no method here fits it{_other_network(found)}"
     return f"{path} holds no {name}: {why}; {cure}"
+
+
+def _other_network(found: list[Candidate]) -> str:
+    """What else of the published codes the weights may be, as the end of a sentence; they are not needed for a picture."""
+    for one in found:
+        first = one.shapes.get("model.0.weight", one.shapes.get("model.0.weight_orig", ()))
+        if first[1:] in ((3, 4, 4), (6, 4, 4)):
+            return ": it looks like a discriminator (net_D); the generator is in another file (net_G)"
+        if "mlp_0.0.weight" in one.shapes:
+            return ": it looks like CUT's head of features (net_F); the generator is in another file (net_G)"
+    return "; if it is a training state of several networks, try the generator's own file"
 
 
 def _guesses(name: str, found: list[Candidate]) -> list[str]:

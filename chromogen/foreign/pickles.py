@@ -18,6 +18,7 @@ from torch import Tensor
 MOST_BYTES = 4 * 2**30  # of a file; a whole training state of the published systems has under 1 GiB
 SPARE_BYTES = 2**30  # of memory beside four times the file
 SECONDS = 300
+LONGEST_NAME = 300
 CHILD = Path(__file__).with_name("child.py")
 
 
@@ -61,7 +62,9 @@ def opened(path: Path) -> Iterator[Opened]:
                     raise ValueError(f"{path} is one of chromogen's files already; use it with --model {path}")
                 names = [*handle.keys()]
                 given = contents or [{"path": [], "names": names}]
-                yield Opened(tuple(_group(handle, number, one, contents is None) for number, one in enumerate(given)), handle)
+                groups = tuple(_group(handle, number, one, contents is None) for number, one in enumerate(given))
+                _check_names(path, groups)
+                yield Opened(groups, handle)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
 
@@ -71,6 +74,14 @@ def _group(handle: Any, number: int, given: dict[str, Any], same_names: bool) ->
     places = {name: name if same_names else f"{number}/{index}" for index, name in enumerate(names)}
     shapes = {name: tuple(handle.get_slice(place).get_shape()) for name, place in places.items()}
     return Group(tuple(str(part) for part in given["path"]), places, shapes)
+
+
+def _check_names(path: Path, groups: tuple[Group, ...]) -> None:
+    """Names end up in sentences and on cards, so they must be what a terminal can show."""
+    for group in groups:
+        for name in (*group.path, *group.places):
+            if not name.isprintable() or len(name) > LONGEST_NAME:
+                raise ValueError(f"{path} holds a name that no layer has: {name[:50]!a}")
 
 
 def _check_file(path: Path) -> None:

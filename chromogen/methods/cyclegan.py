@@ -120,7 +120,9 @@ def published_reading(preset: CycleGAN, shapes: Shapes) -> Reading:
     norm = found.norms.norm
     if norm == "batch":
         raise ValueError("it has batch norms, and a cyclegan here has instance norms or none")
-    return found.reading(replace(preset, width=found.width, blocks=found.blocks, norm=norm), "to_target")
+    note = "Which way it stains, its weights do not tell; in its code G_A makes stain B of stain A, and G_B A of B."
+    reading = found.reading(replace(preset, width=found.width, blocks=found.blocks, norm=norm), "to_target")
+    return replace(reading, notes=(*reading.notes, note))
 
 
 PUBLISHED = Published("junyanz/pytorch-CycleGAN-and-pix2pix (cycle_gan)", published_reading)

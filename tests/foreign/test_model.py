@@ -161,6 +161,21 @@ def test_a_wrong_method_is_told_what_fits(network, asked: str, told: str, fits: 
     assert not (tmp_path / "m.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"model.0.weight": torch.Size((4, 6, 4, 4))}, r"discriminator \(net_D\)"),
+        ({"module.model.0.weight": torch.Size((4, 3, 4, 4))}, r"discriminator \(net_D\)"),
+        ({"mlp_0.0.weight": torch.Size((8, 3)), "mlp_0.0.bias": torch.Size((8,))}, r"head of features \(net_F\)"),
+        ({"fc.weight": torch.Size((8, 3))}, "the generator's own file"),
+    ],
+)
+def test_another_network_of_the_same_training_is_recognised(weights, told: str, saved: Saved, tmp_path: Path) -> None:
+    path = saved({name: torch.zeros(size) for name, size in weights.items()})
+    with pytest.raises(ValueError, match=f"its first names are .*no method here fits it.*{told}"):
+        import_model(path, "cut", tmp_path / "m.safetensors", {})
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_name_too_few_too_many_or_misshapen_is_named(data: st.DataObject, weights: Weights, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,32 @@ def test_the_picture_is_the_published_networks(name: str, tmp_path: Path) -> Non
     seen, spread = float((expected.abs() < 0.98).float().mean()), float(expected.std())
     assert seen > 0.4 and spread > 0.05, "a picture that could hide a difference"
     assert difference(load_model(out), network, picture()) <= CLOSE
+
+
+FULL = {
+    "pyramid_pix2pix": (lambda: Resnet(64, 9, "batch", dropout=True), 256),
+    "cyclegan": (lambda: Resnet(64, 9, "instance"), 256),
+    "cut": (lambda: Resnet(64, 9, "instance", antialias="down up"), 256),
+    "asp": (lambda: Resnet(64, 6, "instance", antialias="down up", spectral=True), 256),
+    "pix2pix": (lambda: Unet(64, 8), 256),
+    "bcistainer": (lambda: Stainer(32, 9, 4), 256),
+    "bcistainer:adain": (lambda: Stainer(32, 9, 4, adain=True, simam=False), 256),
+    "performer_unet": (lambda: WebUnet(64), 256),
+}
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("name", FULL)
+def test_in_full_size_too(name: str, tmp_path: Path) -> None:
+    """`pytest -m slow -rP` prints the differences."""
+    make, side = FULL[name]
+    network = randomised(make()).eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    import_model(tmp_path / "net.pth", name, tmp_path / "m.safetensors", {})
+    worst = difference(load_model(tmp_path / "m.safetensors"), network, picture(side, side))
+    sys.stdout.write(f"{name}: {worst:.1e}\n")
+    assert worst <= CLOSE
 
 
 @torch.no_grad()
