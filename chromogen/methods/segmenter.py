@@ -85,14 +85,16 @@ class Segmenter:
 
     @torch.no_grad()
     def measure(self, nets: nn.ModuleDict, batch: CaseBatch) -> dict[str, Tensor]:
-        """Mean Dice over the classes from 1, over cases and, as "score", over modalities; 1 where a class is rightly absent."""
+        """Mean Dice over the classes from 1, over cases and, as "score", over modalities; 1 where a class is rightly absent:
+        "lacking" is the share of cases and classes of which that can be."""
         mask = self._mask(batch).cpu().numpy()
+        held = torch.stack([(self._mask(batch) == k).flatten(1).any(1) for k in range(1, self.classes)])
         found = {}
         for modality, logits in enumerate(read_each(nets["reader"], batch["images"], self.modalities)):
             called = logits.argmax(1).cpu().numpy()
             dice = [dice_of_classes(*pair, self.classes)[1:].mean() for pair in zip(called, mask, strict=True)]
             found[f"dice_{modality}"] = torch.tensor(dice, dtype=torch.float32).mean()
-        return {"score": torch.stack([*found.values()]).mean(), **found}
+        return {"score": torch.stack([*found.values()]).mean(), **found, "lacking": 1 - held.float().mean()}
 
     @torch.no_grad()
     def pictures(self, nets: nn.ModuleDict, batch: CaseBatch) -> Float[Tensor, "rows 3 height width"]:

@@ -1,8 +1,10 @@
 """Does a made case repeat a patient? Evidence, case by case and for the set; no guarantee of privacy.
 
 Every made case is compared with all training cases by correlation under mirroring, turns and shifts, and by its distance in
-features; held-out cases say how alike strangers are. A copy resembles a training case more than the chosen percentile of
-strangers do, and by more than it resembles held-out cases: a blurred mean of all patients resembles all, and copies none.
+features; validation cases say how alike strangers are, or, where there are none, training cases of different patients. The
+test split has no say: what is kept must not be chosen by the cases that judge it. A copy resembles a training case more than
+the chosen percentile of strangers do, and by more than it resembles other patients: a blurred mean of all patients resembles
+all, and copies none.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ FEATURES_PX = 8  # side of the area means that distances are taken between
 class Gate:
     """When a made case counts as a copy of a training case."""
 
-    percentile: float = 95.0  # of how much held-out cases resemble their nearest training case
+    percentile: float = 95.0  # of how much strangers resemble their nearest training case
     shift_px: int = 2  # at `side_px`
     side_px: int = 32
     band_px: tuple[float, float] = (0.5, 2.0)  # detail between these Gaussians is compared: all chests are alike at a glance
@@ -31,23 +33,24 @@ class Gate:
 
 
 class Audit:
-    """Compares made cases, a batch at a time, with the real ones of the training and of the held-out split."""
+    """Compares made cases, a batch at a time, with the training cases, by limits that strangers to these set."""
 
     def __init__(self, prepared: Prepared, gate: Gate) -> None:
         self.gate, self.prepared = gate, prepared
-        self.train, self.held_out = self._some("train"), self._some("val", "test")
-        self.against = f"{len(self.train)} training cases and {len(self.held_out)} held-out cases (validation and test)"
+        self.train, self.held_out = self._some("train"), self._some("val")
         self.real = {"train": self._pictures(self.train), "held_out": self._pictures(self.held_out)}
         self.features = {split: _features(images) for split, images in self.real.items()}
         self._details: dict[str, np.ndarray] = {}
-        self.threshold: float | None = None
-        self.margin: float | None = None  # None: held-out cases of one patient, so that only the threshold counts
-        if len(self.held_out) and len(self.train) > 1:
-            strangers = nearest_by_correlation(self._detail("held_out"), self._detail("train"), gate.shift_px)
-            self.threshold = float(np.percentile(strangers.ncc, gate.percentile))
-            others = self._resembling_other_patients()
-            known = np.isfinite(others)
-            self.margin = float(np.percentile((strangers.ncc - others)[known], gate.percentile)) if known.any() else None
+        self.patients = {"train": self._patients(self.train), "held_out": self._patients(self.held_out)}
+        strangers = f"{len(self.held_out)} validation cases" if len(self.held_out) else "training cases of other patients"
+        self.against = f"{len(self.train)} training cases; strangers are {strangers}, the test split has no say"
+        self.threshold: float | None = None  # None: a single patient in all
+        self.margin: float | None = None  # None: too few patients, so that only the threshold counts
+        near, apart = self._of_strangers()
+        if len(near):
+            self.threshold = float(np.percentile(near, gate.percentile))
+        if len(apart):
+            self.margin = float(np.percentile(apart, gate.percentile))
 
     def look(self, cases: Sequence[MadeCase]) -> list[dict[str, Any]]:
         """Of each case the training case it resembles most, how much, how moved, and whether it is a copy."""
@@ -58,8 +61,8 @@ class Audit:
         if self.threshold is not None:
             copies = found.ncc > self.threshold
         if self.margin is not None:
-            strangers = nearest_by_correlation(details, self._detail("held_out"), self.gate.shift_px)
-            copies &= found.ncc - strangers.ncc > self.margin
+            others = self._resembling_others(details, self.patients["train"][found.real], np.full(len(cases), ""))
+            copies &= found.ncc - others > self.margin
         near = authenticity(_features(images), self.features["train"])
         return [
             {
@@ -91,30 +94,57 @@ class Audit:
         }
         if self.threshold is None:
             facts["note"] = (
-                f"No held-out cases, so nothing says how alike strangers are: no case was called a copy. {facts['note']}"
+                "A single patient and no validation cases: nothing says how alike strangers are, no case was called a copy. "
+                f"{facts['note']}"
             )
-        elif found:
+        elif found and len(self.held_out):
             rows = np.array([one["features"] for one in found])
             facts["nearness"] = asdict(nearness(rows, self.features["train"], self.features["held_out"]))
         return facts
 
-    def _resembling_other_patients(self) -> np.ndarray:
-        """How much each held-out case resembles its nearest held-out case of another patient; -inf where there is none."""
-        patients = np.array([self.prepared.index.cases[int(number)].patient for number in self.held_out])
-        details, found = self._detail("held_out"), np.full(len(patients), -np.inf)
-        for patient in np.unique(patients):
-            own = patients == patient
-            if not own.all():
-                found[own] = nearest_by_correlation(details[own], details[~own], self.gate.shift_px).ncc
+    def _of_strangers(self) -> tuple[np.ndarray, np.ndarray]:
+        """How much strangers resemble the nearest training case; and how much more than the nearest case of another patient.
+
+        Strangers are validation cases. Without any, they are training cases, compared with those of other patients.
+        """
+        split = "held_out" if len(self.held_out) else "train"
+        own, train, of = self.patients[split], self._detail("train"), self.patients["train"]
+        details, near, taken = self._detail(split), np.full(len(own), -np.inf), own.copy()
+        for patient in np.unique(own):
+            at, known = own == patient, np.flatnonzero(of != patient)
+            if len(known):
+                found = nearest_by_correlation(details[at], train[known], self.gate.shift_px)
+                near[at], taken[at] = found.ncc, of[known][found.real]
+        other = self._resembling_others(details, taken, own)
+        both = np.isfinite(near) & np.isfinite(other)
+        return near[np.isfinite(near)], near[both] - other[both]
+
+    def _resembling_others(self, details: np.ndarray, taken: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """How much images resemble the nearest case of a patient who is neither `taken`, the nearest one's, nor their `own`.
+
+        Looked for among validation cases, where they are of two patients or more, else among training cases too; -inf for none.
+        """
+        splits = ("held_out",) if len(np.unique(self.patients["held_out"])) > 1 else ("held_out", "train")
+        there = [split for split in splits if len(self.patients[split])]
+        pool = np.concatenate([self._detail(split) for split in there])
+        of = np.concatenate([self.patients[split] for split in there])
+        found = np.full(len(details), -np.inf)
+        for one, other in set(zip(taken.tolist(), own.tolist(), strict=True)):
+            at, rest = (taken == one) & (own == other), (of != one) & (of != other)
+            if rest.any():
+                found[at] = nearest_by_correlation(details[at], pool[rest], self.gate.shift_px).ncc
         return found
+
+    def _patients(self, numbers: np.ndarray) -> np.ndarray:
+        return np.array([self.prepared.index.cases[int(number)].patient for number in numbers], dtype=str)
 
     def _detail(self, split: str) -> np.ndarray:
         if split not in self._details:
             self._details[split] = detail(self.real[split], self.gate.band_px)
         return self._details[split]
 
-    def _some(self, *splits: str) -> np.ndarray:
-        numbers = np.concatenate([self.prepared.of_split(split) for split in splits])
+    def _some(self, split: str) -> np.ndarray:
+        numbers = self.prepared.of_split(split)
         if len(numbers) <= self.gate.real_cases:
             return numbers
         return numbers[np.linspace(0, len(numbers) - 1, self.gate.real_cases).round().astype(int)]
@@ -136,5 +166,6 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 
 def _features(images: np.ndarray) -> np.ndarray:
     """Coarse area means of every channel: what is where, without grain."""
-    small = reduced(images, FEATURES_PX) if len(images) else images
-    return small.reshape(len(images), -1).astype(np.float64)
+    if not len(images):
+        return np.zeros((0, 1))
+    return reduced(images, FEATURES_PX).reshape(len(images), -1).astype(np.float64)

@@ -91,6 +91,7 @@ class Maker:
                 "label_source": label.source,
                 "reader": read[row],
                 "category": label.category,
+                "classes": None if label.mask is None else [int(k) for k in np.unique(label.mask) if k],
                 "boxes": None if label.boxes is None else [[round(float(v), 2) for v in box] for box in label.boxes],
             }
             name = case_name(self.wanted.seed, number * self.wanted.batch + place)

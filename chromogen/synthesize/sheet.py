@@ -80,7 +80,7 @@ def _what(parts: Parts, wanted: Any) -> list[str]:
 def _privacy(audit: dict[str, Any]) -> list[str]:
     found = f"Compared with {audit['compared_with']}. Copies: {audit['copies']} of {audit['cases']}"
     if audit["threshold_ncc"] is not None:
-        more = f", and {audit['margin_ncc']:.3f} above that with held-out cases" if audit["margin_ncc"] is not None else ""
+        more = f", and {audit['margin_ncc']:.3f} above that with other patients" if audit["margin_ncc"] is not None else ""
         found += f" (correlation above {audit['threshold_ncc']:.3f}{more}: {audit['percentile']:g} of 100 strangers are below)"
     lines = [found + "."]
     if "nearness" in audit:
@@ -99,4 +99,14 @@ def _reading(parts: Parts, kept: Sequence[dict[str, Any]]) -> str:
     means = ", ".join(f"{name} {np.mean([record['reader'][name] for record in kept]):.2f}" for name in names)
     dependent = "The reader that guided the renderer, so that this is no independent evidence,"
     who = "A reader that guided no training" if parts.independent else dependent
-    return f"{who} finds them (mean {MEASURES.get(parts.label, 'agreement')}): {means}."
+    return f"{who} finds them (mean {MEASURES.get(parts.label, 'agreement')}): {means}.{_lacking(parts, kept)}"
+
+
+def _lacking(parts: Parts, kept: Sequence[dict[str, Any]]) -> str:
+    """How many of the kept cases have no lesion, or lack a class of masks."""
+    if parts.label != "mask":
+        return ""
+    named = list(enumerate(parts.prepared.index.classes))[1:]
+    counted = [(sum(k not in record["classes"] for record in kept), name) for k, name in named]
+    without = ", ".join(f"{count} lack {name}" for count, name in counted if count)
+    return f" Of {len(kept)} cases {without or 'none lacks a class'}."

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from chromogen.bench.synthesis.plan import CONTROL_PREFIX, Plan
-from chromogen.bench.utility.measures import measured
+from chromogen.bench.utility.measures import lacking_any, measured
 from chromogen.bench.utility.readers import Reading, trained
 from chromogen.bench.utility.study import TABLES
 from chromogen.checkpoint import Card, load_model, save_model
@@ -126,7 +126,8 @@ def _read(reader: Path, made: Prepared, plan: Plan) -> Scores:
     model, device = load_model(reader), pick_device(plan.device)
     found = measured(model.method, model.nets.to(device), made, np.arange(len(made)), device)
     deciding = TABLES[5].score(made.index.label)
-    return {"read": found[deciding], "read_as": deciding} | {f"read_{name}": value for name, value in found.items()}
+    lack = {} if made.index.label == "category" else {"read_lacking": lacking_any(made, np.arange(len(made)))}
+    return {"read": found[deciding], "read_as": deciding} | lack | {f"read_{name}": value for name, value in found.items()}
 
 
 def _copied(real: Prepared, made: Prepared) -> Scores:

@@ -22,8 +22,9 @@ does not. The reference are training cases, so that a copier scores well in all 
 them. Floor: the same measure between two halves of the reference. precision, density: how much of what is made lies among
 real cases; recall, coverage: how much of the real ones is reached (over the first extractor). MS-SSIM: its name carries the
 number of scales; made-made above real-real is less variety than real cases have. shift: median distance in px by which two
-modalities of a case lie apart; overlap: Dice of their lines; both have no ideal value but that of real cases. read: how well a
-reader of real cases, which guided nobody, finds the labels that cases were made with. copies: share of cases more like a
+modalities of a case lie apart; overlap: Dice of their lines; both have no ideal value but that of real cases. read: how well
+a reader of real cases, which guided nobody, finds the labels that cases were made with; lack a class: cases without some
+class of the label, where a mean over classes counts 1 if the reader rightly finds none. copies: share of cases more like a
 training case than 95 of 100 strangers are; nearness: share nearer to training cases than to held-out ones, 0.5 is no
 memorisation. s/step: the fastest stretch of the log, on this machine; parameters: of the networks that make images. A chain
 has budgets of its own for each stage, and random_contrast draws from the lines and labels of training cases without learning
@@ -54,6 +55,7 @@ def columns(plan: Plan, keys: Sequence[str]) -> list[Column]:
         Column("shift_px", "shift (px)", 2),
         Column("line_overlap", "overlap", 2),
         Column("read", "read", 3, +1),
+        Column("read_lacking", "lack a class", 0),
         Column("copies", "copies", 2, -1),
         Column("nearness", "nearness", 2),
         Column("authentic", "authentic", 2),

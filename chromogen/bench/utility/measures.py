@@ -35,6 +35,11 @@ MEASURES = {
     "category": ("accuracy", "balanced_accuracy", "macro_f1", "auc"),
     "boxes": ("average_precision", "iou", "sensitivity_at_1"),
 }
+TOLD = {  # what the means make of cases that lack a class
+    "mask": "Where a class is rightly absent, dice and iou count 1; dice_of_lesions leaves the case out.",
+    "category": "auc is a mean over the classes that occur.",
+    "boxes": "average_precision is a mean over the classes that occur.",
+}
 MOST_PIXELS = 2_000_000  # that an AUC sorts; of more, every n-th of each image
 SURE = 0.5  # from here on a box counts for its fit
 
@@ -96,6 +101,34 @@ def floor(prepared: Prepared, train: Numbers, test: Numbers) -> Measures:
     nothing = np.zeros((classes, *prepared.size_px), np.float32)
     nothing[0] = 1
     return _of_masks([(nothing.argmax(0), nothing[0])] * len(truth), [one.astype(np.int64) for one in truth], inside, classes)
+
+
+def lacking(prepared: Prepared, numbers: Numbers) -> dict[str, int]:
+    """Of each class, in how many of these cases it is nowhere; class 0 of masks and boxes, none, is left out."""
+    held = [_held(prepared, int(number)) for number in numbers]
+    return {name: sum(k not in one for one in held) for k, name in _of_interest(prepared)}
+
+
+def lacking_any(prepared: Prepared, numbers: Numbers) -> int:
+    """How many of these cases lack some class."""
+    wanted = {k for k, _ in _of_interest(prepared)}
+    return sum(not wanted <= _held(prepared, int(number)) for number in numbers)
+
+
+def _held(prepared: Prepared, number: int) -> set[int]:
+    truth = prepared.arrays[prepared.index.label][number]
+    return {int(k) for k in np.unique(truth[:, 0] if prepared.index.label == "boxes" else truth)}
+
+
+def _of_interest(prepared: Prepared) -> list[tuple[int, str]]:
+    first = 0 if prepared.index.label == "category" else 1
+    return list(enumerate(prepared.index.classes))[first:]
+
+
+def lacking_sentence(prepared: Prepared, numbers: Numbers, what: str) -> str:
+    """Such as "Of 12 real test cases 5 lack lesion."; what is in every case is not named."""
+    counted = [f"{count} lack {name}" for name, count in lacking(prepared, numbers).items() if count]
+    return f"Of {len(numbers)} {what} {', '.join(counted) or 'none lacks a class'}."
 
 
 def _kept(read: Any, label: str) -> tuple[np.ndarray, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chromogen.bench.utility.measures import MEASURES, Measures, floor
+from chromogen.bench.utility.measures import MEASURES, TOLD, Measures, floor, lacking_sentence
 from chromogen.bench.utility.readers import Reading, reader_of, scored, trained
 from chromogen.bench.utility.sets import open_made, open_real, shared_origin
 from chromogen.config import nearest, to_fields
@@ -147,9 +147,12 @@ def run(study: Study, out: Path, say: Say = lambda line: None) -> Result:
     result = Result(
         table, score, real.index.label, cases, reading, least, summaries(outcomes), measures, trts, seconds, failed=failed
     )
-    result.notes = [shared_origin(study.made, real)] + (
-        [] if cases["val"] else ["No validation cases: every reader is the one of its last step."]
-    )
+    result.notes = [
+        shared_origin(study.made, real),
+        f"{lacking_sentence(real, real.of_split('test'), 'real test cases')} {TOLD[real.index.label]}",
+        lacking_sentence(made, np.arange(len(made)), "made cases"),
+        *([] if cases["val"] else ["No validation cases: every reader is the one of its last step."]),
+    ]
     reference = result.rows[0].mean
     result.gaps = {
         row.mixture.row: gap(row.mean, reference, least[score]) for row in result.rows if row.mixture.protocol == "TSTR"
@@ -258,7 +261,7 @@ def _values(records: Sequence[dict[str, Any]], score: str) -> tuple[float, ...]:
 def _sentence(result: Result) -> str:
     """The recommendation; of a study without mixtures, what a reader of real cases makes of made ones."""
     if any(row.mixture.synthetic > 0 for row in result.rows):
-        return recommendation(result.rows, f"mean {result.score}")
+        return recommendation(result.rows, f"mean {result.score}", result.floor[result.score])
     on_made = float(np.mean([one[result.score] for one in result.trts]))
     return (
         f"Readers of real cases have a {result.score} of {result.rows[0].mean:.3f} on real test cases and {on_made:.3f} on "

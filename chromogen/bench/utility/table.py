@@ -95,7 +95,7 @@ def _markdown(result: Result, names: Sequence[str], command: str) -> str:
     best = max(row.mean for row in result.rows)
     for row in result.rows:
         number = row.mixture.row
-        mean = f"**{row.mean:.3f}**" if row.mean == best else f"{row.mean:.3f}"
+        mean = f"**{row.mean:.3f}**" if row.mean == best > result.floor[result.score] else f"{row.mean:.3f}"
         cells = [str(number), str(row.mixture), row.mixture.protocol, mean, _number(row.sd, 3)]
         gain = "" if number == 1 else f"{row.gain:+.3f}"
         cells += [gain, _number(row.p, 3), _number(row.p_corrected, 3), _number(result.gaps.get(number, math.nan), 2)]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 Boxes = Float[np.ndarray, "boxes 4"]
 TrueBoxes = Float[np.ndarray, "boxes 5"]
 Protocol = Literal["voc", "coco"]
+COCO_BOXES = 100  # of a class in an image
 COCO_OVERLAPS = tuple(k / 100 for k in range(50, 100, 5))
 FALSE_PER_IMAGE = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)  # of the LUNA16 challenge
 HIT, AGAIN, FALSE = 1, 0, -1  # what a found box is: a true box's first, another one of the same, or of none
@@ -99,11 +100,11 @@ def average_precision(
 ) -> float:
     """Area under precision over sensitivity, each precision being the best one at that sensitivity or a higher one.
 
-    `voc`: at all points, as VOC since 2010. `coco`: the mean at the sensitivities 0, 0.01, ..., 1; the 100 surest boxes of an
-    image count. NaN when no image holds the class.
+    `voc`: at all points, as VOC since 2010. `coco`: the mean at the sensitivities 0, 0.01, ..., 1; of every image the 100
+    surest boxes of the class count, as in pycocotools. NaN when no image holds the class.
     """
     if protocol == "coco":
-        found = [_surest(one, 100) for one in found]
+        found = [_surest(_chosen(one, one.classes == category), COCO_BOXES) for one in found]
     made = calls(found, truth, category, overlap, protocol)
     if not made.truths:
         return math.nan

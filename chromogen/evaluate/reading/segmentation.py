@@ -35,8 +35,9 @@ def hd95(prediction: Mask, target: Mask, spacing_mm: Sequence[float]) -> float:
     """95th percentile of the distances between two outlines in mm: the larger of the two directions.
 
     From each pixel of one outline to the nearest of the other. The outline of a mask is its pixels that touch one outside it
-    along an axis; beyond the image's border lies outside. 0 when both masks are empty, infinity when one is. `spacing_mm`: one
-    length an axis, in the order of the axes. Other software pools both directions before it takes the percentile.
+    along an axis; beyond the image's border lies outside. Axes of length 1 are none: (H, W, 1) is (H, W). 0 when both
+    masks are empty, infinity when one is. `spacing_mm`: one length an axis, in the order of the axes. Other software pools
+    both directions before it takes the percentile.
     """
     for role, mask in (("prediction", prediction), ("target", target)):
         if mask.dtype != bool or mask.shape != prediction.shape or mask.ndim != len(spacing_mm):
@@ -48,8 +49,12 @@ def hd95(prediction: Mask, target: Mask, spacing_mm: Sequence[float]) -> float:
         raise ValueError(f"a spacing is a length in mm above 0, got {tuple(spacing_mm)}")
     if not prediction.any() or not target.any():
         return 0.0 if prediction.any() == target.any() else math.inf
+    lengths = [length for length, count in zip(spacing_mm, prediction.shape, strict=True) if count > 1]
+    if not lengths:
+        return 0.0  # one pixel, in both
+    prediction, target = prediction.squeeze(), target.squeeze()
     outlines = [mask & ~ndimage.binary_erosion(mask) for mask in (prediction, target)]
-    far = [ndimage.distance_transform_edt(~outline, sampling=spacing_mm) for outline in outlines]
+    far = [ndimage.distance_transform_edt(~outline, sampling=lengths) for outline in outlines]
     return float(max(np.percentile(far[1][outlines[0]], 95), np.percentile(far[0][outlines[1]], 95)))
 
 

@@ -190,37 +190,56 @@ def gap(tstr: float, trtr: float, floor: float) -> float:
     return (tstr - floor) / (trtr - floor) if trtr > floor else math.nan
 
 
-def recommendation(rows: Sequence[Summary], score_name: str = "the score") -> str:
+def recommendation(rows: Sequence[Summary], score_name: str = "the score", floor: float = -math.inf) -> str:
     """One sentence for the person who has to decide: the mixture to use, or not to use the synthetic images, and why.
 
     A mixture is recommended when it beats real images alone (Holm-corrected p below 0.05, at least three seeds) and its mean
-    is above that of every row of ordinary augmentation that was tried; of several, the one of highest mean.
+    is above that of every row of ordinary augmentation that was tried; of several, the one of highest mean. `floor` is the
+    score of a reader that learned nothing: a row that is not above it taught nothing, and is neither named nor compared with.
     """
     reference = next((row for row in rows if row.mixture.row == 1), None)
     mixed = [row for row in rows if row.mixture.synthetic > 0]
     if reference is None or not mixed:
         raise ValueError("a recommendation needs row 1, real images alone, and at least one row with synthetic images")
+    if reference.seeds < FEWEST_SEEDS:
+        return f"Do not decide yet: {_seeds(reference.seeds)} cannot tell gain from chance, train at least {FEWEST_SEEDS}."
+    taught = [row for row in mixed if row.mean > floor + 1e-9]
+    if not taught:
+        return (
+            f"Do not use the synthetic images: no reader of them is above one that learned nothing ({score_name} {floor:.3f})."
+        )
+    advice = _advice(rows, taught, score_name, floor)
+    if reference.mean <= floor + 1e-9:
+        return f"{advice} Real images alone are not above a reader that learned nothing ({score_name} {floor:.3f})."
+    return advice
+
+
+def _advice(rows: Sequence[Summary], mixed: Sequence[Summary], score_name: str, floor: float) -> str:
     best = max(mixed, key=lambda row: row.mean)
-    if best.seeds < FEWEST_SEEDS:
-        return f"Do not decide yet: {_seeds(best.seeds)} cannot tell gain from chance, train at least {FEWEST_SEEDS}."
-    found = f"{score_name} {best.gain:+.3f} against real images alone ({_p(best.p_corrected)}, {_seeds(best.seeds)})"
     proven = [row for row in mixed if row.gain > 0 and row.p_corrected < ALPHA]
     if not proven:
+        found = _found(best, score_name)
         if best.gain <= 0:
             return f"Do not use the synthetic images: every mixture did worse, at best ({_place(best)}) {found}."
         return f"Do not use the synthetic images: no mixture is surely better, the best ({_place(best)}) has {found}."
     best = max(proven, key=lambda row: row.mean)
-    found = f"{score_name} {best.gain:+.3f} against real images alone ({_p(best.p_corrected)}, {_seeds(best.seeds)})"
+    found = _found(best, score_name)
     controls = [row for row in rows if row.mixture.protocol == "augmented"]
     if not controls:
         return f"Use {_place(best)}: {found}; ordinary augmentation was not tried, it may do as well."
     control = max(controls, key=lambda row: row.mean)
+    if control.mean <= floor + 1e-9:
+        return f"Use {_place(best)}: {found}; ordinary augmentation taught nothing."
     if control.mean >= best.mean:
         return (
             f"Do not use the synthetic images: ordinary augmentation ({_place(control)}) gains {control.gain:+.3f}, "
             f"as much as the best mixture ({_place(best)}), {found}."
         )
     return f"Use {_place(best)}: {found}; ordinary augmentation gains {control.gain:+.3f} at best ({_place(control)})."
+
+
+def _found(row: Summary, score_name: str) -> str:
+    return f"{score_name} {row.gain:+.3f} against real images alone ({_p(row.p_corrected)}, {_seeds(row.seeds)})"
 
 
 def _passes(table: Int64[np.ndarray, "2 images"], count: int, rng: np.random.Generator) -> Int64[np.ndarray, "2 count"]:

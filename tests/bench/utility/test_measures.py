@@ -7,7 +7,7 @@ import torch
 from sklearn import metrics
 from torch import nn
 
-from chromogen.bench.utility.measures import floor, measured
+from chromogen.bench.utility.measures import floor, lacking, lacking_sentence, measured
 from chromogen.data.cases.prepared import Prepared
 from tests.bench.prepared_sets import brains, squares
 
@@ -107,3 +107,20 @@ def test_a_test_split_without_lesions_is_refused(tmp_path: Path) -> None:
     one_class = Prepared(squares(tmp_path / "c", "category", ("train", "train", "test")))
     with pytest.raises(ValueError, match="of one class"):
         floor(one_class, one_class.of_split("train"), one_class.of_split("test"))
+
+
+def test_cases_that_lack_a_class_are_counted(tmp_path: Path) -> None:
+    """Counted again case by case; in words, what is in every case is not named."""
+    masks = Prepared(brains(tmp_path / "m"))
+    changed = masks.arrays["mask"].copy()
+    changed[:4] = 0
+    masks.arrays["mask"] = changed
+    numbers = np.arange(6)
+    without = sum(not changed[k].any() for k in numbers)
+    assert lacking(masks, numbers) == {"lesion": without} and without >= 4
+    assert lacking_sentence(masks, numbers, "test cases") == f"Of 6 test cases {without} lack lesion."
+    boxes = Prepared(squares(tmp_path / "b", "boxes"))  # every second one has a square
+    assert lacking(boxes, np.arange(5)) == {"square": 3}
+    classes = Prepared(squares(tmp_path / "c", "category"))
+    assert lacking(classes, np.arange(5)) == {"none": 2, "square": 3}
+    assert lacking_sentence(boxes, np.array([1, 3]), "cases") == "Of 2 cases none lacks a class."

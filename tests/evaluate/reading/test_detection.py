@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from sklearn import metrics
 
 from chromogen.evaluate.reading.detection import (
@@ -143,12 +145,51 @@ def test_mean_over_classes_that_occur_and_overlaps() -> None:
     assert math.isnan(mean_average_precision(found, [np.zeros((0, 5))]))
 
 
-def test_coco_counts_the_hundred_surest_boxes_of_an_image() -> None:
+def test_coco_counts_the_hundred_surest_boxes_of_a_class_in_an_image() -> None:
     truth = [np.array([[1.0, 0, 0, 10, 10]])]
     boxes = np.concatenate([np.tile([[50.0, 50, 60, 60]], (100, 1)), [[0, 0, 10, 10]]])
     found = [Found(boxes, np.linspace(1, 0.1, 101), np.ones(101, dtype=int))]
     assert average_precision(found, truth, 1, protocol="coco") == 0.0
     assert average_precision(found, truth, 1) == pytest.approx(1 / 101)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("seed", range(3))
+def test_cocos_hundred_boxes_are_of_a_class_as_in_pycocotools(seed: int) -> None:
+    """120 sure boxes of one class do not crowd out those of another."""
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(2):
+        corners = rng.uniform(0, 60, (6, 2))
+        truth.append(np.concatenate([np.repeat([1, 2], 3)[:, None], corners, corners + 20], axis=1))
+        moved = truth[-1][:, 1:] + rng.normal(0, 1.5, (6, 1))
+        wrong = rng.uniform(0, 60, (230, 2))
+        boxes = np.concatenate([moved, np.concatenate([wrong, wrong + 15], axis=1)])
+        classes = np.concatenate([truth[-1][:, 0], np.repeat([1, 2], [120, 110])]).astype(np.int64)
+        found.append(Found(boxes, rng.permutation(len(boxes)) / len(boxes), classes))
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": 1}, {"id": 2}],
+        "categories": [{"id": 1}, {"id": 2}],
+        "annotations": [
+            {"id": 10 * (image + 1) + k, "image_id": image + 1, "category_id": int(kind), "iscrowd": 0, "area": 400.0,
+             "bbox": [x0, y0, x1 - x0, y1 - y0]}
+            for image, rows in enumerate(truth) for k, (kind, x0, y0, x1, y1) in enumerate(rows.tolist())
+        ],
+    }  # fmt: skip
+    coco.createIndex()
+    called = coco.loadRes(
+        [
+            {"image_id": image + 1, "category_id": int(kind), "score": float(score), "bbox": [x0, y0, x1 - x0, y1 - y0]}
+            for image, one in enumerate(found)
+            for (x0, y0, x1, y1), score, kind in zip(one.boxes.tolist(), one.scores, one.classes, strict=True)
+        ]
+    )
+    scored = COCOeval(coco, called, "bbox")
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    assert mean_average_precision(found, truth, COCO_OVERLAPS, "coco") == pytest.approx(scored.stats[0], abs=1e-9)
 
 
 @EVERY

@@ -89,6 +89,37 @@ def test_hd95_knows_the_spacing_of_each_axis_and_empty_masks() -> None:
         hd95(first, second.astype(int), (1, 1))
 
 
+@EVERY
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    place=st.integers(0, 3),
+    thick=st.floats(0.1, 9),
+)
+def test_hd95_does_not_depend_on_axes_of_length_1(seed: int, shape: list[int], place: int, thick: float) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (rng.random(shape) < 0.5 for _ in range(2))
+    steps = rng.uniform(0.3, 3, len(shape)).tolist()
+    where = min(place, len(shape))
+    grown = [np.expand_dims(mask, where) for mask in (first, second)]
+    assert hd95(*grown, [*steps[:where], thick, *steps[where:]]) == hd95(first, second, steps)
+
+
+def test_hd95_of_a_slice_in_three_writings() -> None:
+    """Two squares, the smaller inside: 4 px from outline to outline. With a third axis every pixel was outline, 0 apart."""
+    outer, inner = np.ones((11, 11), bool), np.zeros((11, 11), bool)
+    inner[4:7, 4:7] = True
+    for axis, steps in ((None, (1, 1)), (0, (9, 1, 1)), (2, (1, 1, 9))):
+        masks = [mask if axis is None else np.expand_dims(mask, axis) for mask in (outer, inner)]
+        assert hd95(*masks, steps) == pytest.approx(np.percentile(outline_distances(), 95))
+
+
+def outline_distances() -> list[float]:
+    """From every pixel of the border of 11 x 11 to the nearest of the square of 3 x 3 in its middle."""
+    border = [(r, c) for r in range(11) for c in range(11) if r in (0, 10) or c in (0, 10)]
+    return [math.hypot(max(4 - r, 0, r - 6), max(4 - c, 0, c - 6)) for r, c in border]
+
+
 def scored(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities with many ties, a mask, and a field of view that holds both kinds of pixels."""
     rng = np.random.default_rng(seed)

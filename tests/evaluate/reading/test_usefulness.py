@@ -158,6 +158,23 @@ def test_the_recommendation_follows_the_evidence(scores: dict[str, tuple[float, 
     assert text.endswith(".") and text.count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    ("scores", "floor", "sentence"),
+    [
+        ({"r13": plus(0.03), "r15": plus(-0.3)}, 0.99, r"^Do not use .*no reader of them is above one that learned nothing"),
+        ({"r13": plus(-0.01), "r3": plus(-0.2)}, 0.6, r"^Do not use .*at best \(row 13"),
+        ({"r13": plus(0.03), "r19": plus(-0.4)}, 0.6, r"^Use row 13.*; ordinary augmentation taught nothing\.$"),
+        ({"r13": plus(0.03)}, 0.81, r"^Use row 13.* Real images alone are not above a reader that learned nothing"),
+    ],
+)
+def test_a_row_that_taught_nothing_is_never_named(scores: dict[str, tuple[float, ...]], floor: float, sentence: str) -> None:
+    rows = summaries(outcomes(r1=BASE, **scores))
+    text = recommendation(rows, "Dice", floor)
+    assert __import__("re").search(sentence, text), text
+    for one in rows:
+        assert one.mean > floor or f"row {one.mixture.row}:" not in text
+
+
 def test_two_seeds_decide_nothing() -> None:
     text = recommendation(summaries(outcomes(r1=(0.8, 0.81), r13=(0.9, 0.92))))
     assert text == "Do not decide yet: 2 seeds cannot tell gain from chance, train at least 3."
