@@ -1,5 +1,6 @@
 """What the audit's limits are taken from: validation patients, or training patients among themselves; never the test split."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,10 @@ def test_without_validation_cases_training_patients_are_strangers_to_each_other(
 
 
 def test_a_single_patient_gives_no_limit_and_the_sheet_says_so(tmp_path: Path) -> None:
-    audit = Audit(opened(tmp_path / "one", "train", "test", "test"), GATE)
+    prepared = opened(tmp_path / "one", "train", "train", "test")
+    cases = prepared.index.cases
+    prepared.index.__dict__.update(cases=(cases[0], replace(cases[1], patient=cases[0].patient), cases[2]))
+    audit = Audit(prepared, GATE)
     (row,) = audit.look([as_made(audit.prepared, 0)])
     facts = audit.summary([{"audit": row}])
     assert audit.threshold is None and not row["copy"] and facts["note"].startswith("A single patient and no validation cases")
