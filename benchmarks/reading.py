@@ -1,4 +1,4 @@
-"""Seconds to read a picture through chromogen's one door, beside Pillow alone on the same file in the same run.
+"""CPU time to read a picture through chromogen's one door, beside Pillow alone on the same file in the same run.
 
     .venv/bin/python benchmarks/reading.py [--size 1024] [--rounds 40]
 

@@ -78,7 +78,8 @@ def pixels_of(image: ImageFile, where: str) -> tuple[Uint8Image, tuple[str, ...]
         return upright(pixels, orientation), (*notes, *([TURNED] if orientation != 1 else []))
     image.load()
     notes = _conversions(image)
-    orientation = max(orientation, orientation_of(image))  # a PNG may tell behind its pixels
+    if isinstance(image, PngImageFile):
+        orientation = max(orientation, orientation_of(image))  # it may tell behind its pixels
     profile, said = profile_note(image.info.get("icc_profile") or b"", _profile_mode(image))
     if orientation != 1:
         ImageOps.exif_transpose(image, in_place=True)
