@@ -39,10 +39,10 @@ from chromogen.data.images import is_clutter, natural_order
 LAYOUTS: dict[str, Callable[[Path, Sequence[str], str], Found | None]] = {
     "made": find_made,
     "nnunet": find_nnunet,
+    "bids": find_bids,
     "brats2015": find_brats2015,
     "open_ms": find_open_ms,
     "brats": find_brats,
-    "bids": find_bids,
     "volume_masks": find_volume_masks,
     "volumes_beside": find_volumes_beside,
     "chase": find_chase,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromogen.data.cases.partners import by_name, is_beside, paired, role, words
+from chromogen.data.cases.partners import by_name, image_of, paired, role, words
 from chromogen.data.cases.studies import PATIENTS, PICTURES, Found, Study, files_below, patient_in, split_named, split_of, stem
 from chromogen.data.images import is_clutter
 
@@ -57,6 +57,8 @@ def _folders(root: Path) -> list[Path]:
 
 def _place(folder: Path, found: Found, suffixes: Sequence[str]) -> _Place | None:
     inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not is_clutter(path)}
+    if not any(role(name) in _BEST for name in inside):
+        return None
     holding = {name: path for name, path in inside.items() if files_below(path, suffixes)}
     roles = {name: role(name) for name in holding}
     wanted = {name.casefold() for name in found.modalities} if found.modalities != ("image",) else set()
@@ -156,9 +158,9 @@ def masks_beside(root: Path, modalities: Sequence[str], pattern: str, suffixes: 
     masks: dict[Path, list[Path]] = {}
     for held in groups.values():
         for name in held:
-            of = [other for other in held if other != name and is_beside(name, other)]
-            if of and not any(is_beside(of[0], other) for other in held if other != of[0]):
-                masks.setdefault(held[max(of, key=len)], []).append(held[name])
+            image = image_of(name, held)
+            if image is not None and image_of(image, held) is None:
+                masks.setdefault(held[image], []).append(held[name])
     if not masks:
         return None
     if len(modalities) > 1:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from chromogen.data.cases.studies import files_below, stem
@@ -39,10 +39,12 @@ def role(folder: str) -> str:
     return ""
 
 
-def is_beside(name: str, image: str) -> bool:
-    """Whether `name` is that of a mask of `image` in the same folder: NAME_mask, NAME_mask_1, NAME-seg, NAME_gt."""
-    rest = name[len(image) :]
-    return name.startswith(image) and bool(re.fullmatch(r"[-_. ]\w.*", rest)) and words(rest)[0] in _ENDINGS
+def image_of(name: str, held: Collection[str]) -> str | None:
+    """Of the names in a folder that of the image whose mask `name` is (NAME_mask, NAME_mask_1, NAME-seg), else None."""
+    for end in range(len(name) - 1, 0, -1):
+        if name[end] in "-_. " and name[:end] in held and (words(name[end:]) or [""])[0] in _ENDINGS:
+            return name[:end]
+    return None
 
 
 def by_name(folder: Path, suffixes: Sequence[str], problems: list[str]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chromogen.data.cases.mask_layouts import UNKNOWN
 from chromogen.data.cases.nnunet import dataset_classes
-from chromogen.data.cases.partners import is_beside, role, words
+from chromogen.data.cases.partners import image_of, role, words
 from chromogen.data.cases.pictures import stack_length
 from chromogen.data.cases.studies import (
     PATIENTS,
@@ -73,7 +73,10 @@ def find_stacks(root: Path, modalities: Sequence[str], pattern: str) -> Found | 
 def find_class_folders(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
     """The folder that holds a picture is its class; pictures in `root` or straight in a split belong to none."""
     every = files_below(root, (*SUFFIXES, ".dcm"))
-    paths = [path for path in every if not _is_drawn(path, set(every))]
+    stems: dict[Path, set[str]] = {}
+    for path in every:
+        stems.setdefault(path.parent, set()).add(path.stem)
+    paths = [path for path in every if image_of(path.stem, stems[path.parent]) is None]  # no masks beside their images
     classes = sorted({path.parent.name for path in paths if _is_class(path.parent, root)})
     if len(classes) < 2:
         return None
@@ -100,15 +103,6 @@ def find_class_folders(root: Path, modalities: Sequence[str], pattern: str) -> F
 def _is_class(folder: Path, root: Path) -> bool:
     name = folder.name
     return folder != root and not split_named(name) and not role(name) and not set(words(name)) & _NO_CLASSES
-
-
-def _is_drawn(path: Path, every: set[Path]) -> bool:
-    """Whether a picture is the mask of one beside it."""
-    ends = [end for end in range(1, len(path.stem)) if path.stem[end] in "-_. "]
-    return any(
-        is_beside(path.stem, path.stem[:end]) and any(path.with_name(path.stem[:end] + ending) in every for ending in SUFFIXES)
-        for end in ends
-    )
 
 
 def find_made(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:

@@ -28,6 +28,7 @@ class _Naming:
     modalities: tuple[tuple[str, str], ...]
     mask: str
     classes: tuple[str, ...]
+    label: str  # how people write the mask's name
     proof: str  # a file of this name must be there for the layout to be recognised
 
 
@@ -40,12 +41,14 @@ _BRATS = _Naming(
     ),
     r".*[_-](?:seg|gtv)",
     _TUMOUR,
+    "NAME_seg",
     r".*[_-](?:t1|t1n|t1ce|t1c|t1gd|t2|t2w|t2f|flair)",
 )
 _OPEN_MS = _Naming(
     ((r"t1", "T1"), (r"t1post", "T1POST"), (r"t2", "T2"), (r"flair", "FLAIR")),
     r"gold_standard",
     ("none", "lesion"),
+    "GOLD_STANDARD",
     r"gold_standard",
 )
 _BRATS_2015 = _Naming(
@@ -54,6 +57,7 @@ _BRATS_2015 = _Naming(
     ),
     r"otmulticlass",
     _TUMOUR_2015,
+    "OTMultiClass",
     r"(?:otmulticlass|\w+_subtrmeandivstd)",
 )
 
@@ -117,7 +121,7 @@ def _tell_unlabelled(found: Found, folders: Sequence[Path], root: Path, naming: 
         )
     for folder in folders:
         if folder not in official or not found.studies:
-            found.problems.append(f"{folder} has no label ({naming.mask} in its name); add it or take the folder out")
+            found.problems.append(f"{folder} has no label ({naming.label}); add it or take the folder out")
 
 
 def _name_tumours(found: Found) -> None:

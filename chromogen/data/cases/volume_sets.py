@@ -49,7 +49,7 @@ def find_bids(root: Path, modalities: Sequence[str], pattern: str) -> Found | No
             images[key].setdefault(kind + (f" {contrast[1]}" if contrast else ""), path)
     if not images:
         return None
-    held = [name for files in images.values() for name in files]
+    held = sorted((name for files in images.values() for name in files), key=lambda name: _BIDS_IMAGES.index(name.split()[0]))
     common = [name for name in dict.fromkeys(held) if held.count(name) == len(images)] or list(dict.fromkeys(held))[:1]
     found = Found("mask", modalities=tuple(modalities) or tuple(common))
     passed = sorted(set(held) - set(found.modalities))

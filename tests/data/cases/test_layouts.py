@@ -252,7 +252,7 @@ def test_what_makes_no_sense(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is no folder"):
         find_studies(tmp_path / "gone")
     with pytest.raises(
-        ValueError, match=r"holds no cases in a known layout. It holds nothing; looked for: made, nnunet, brats2015"
+        ValueError, match=r"holds no cases in a known layout. It holds nothing; looked for: made, nnunet, bids, brats2015"
     ):
         find_studies(tmp_path)
     with pytest.raises(ValueError, match="no layout is called 'brat'; did you mean 'brats'"):
