@@ -172,7 +172,8 @@ def slice_(path: Path, place: float = 0.0, patient: str = "P1", seed: int = 0, *
     usual: dict[str, Any] = {
         "SOPClassUID": CTImageStorage, "SOPInstanceUID": uid, "PatientID": patient, "Modality": "CT",
         "SeriesInstanceUID": f"1.2.3.{sum(map(ord, path.parent.name))}", "Rows": 32, "Columns": 32, "BitsAllocated": 16,
-        "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0, "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
+        "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0, "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
         "RescaleSlope": 1, "RescaleIntercept": -1024, "PixelSpacing": [0.8, 0.8], "ImagePositionPatient": [0, 0, place],
         "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelData": stored.tobytes(),
     }  # fmt: skip

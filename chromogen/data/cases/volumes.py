@@ -7,6 +7,7 @@ no voxel is resampled.
 """
 
 import gzip
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -204,29 +205,9 @@ def _nifti(path: Path) -> Any:
     if packed == path.name.casefold().endswith(".gz"):
         return nib.load(path)
     kind = nib.Nifti2Image if _first_bytes(path)[4:7] == b"n+2" else nib.Nifti1Image
-    held = _AsNamed(path, packed)
+    with gzip.open(path) if packed else path.open("rb") as handle:
+        held = io.BytesIO(handle.read(MAX_OFFSET + 8 * MAX_VOXELS))
     return kind.from_file_map({"header": nib.FileHolder(fileobj=held), "image": nib.FileHolder(fileobj=held)})
-
-
-class _AsNamed:
-    """A file that is packed though its name denies it, or the other way round; opened anew for every read, never left open."""
-
-    def __init__(self, path: Path, packed: bool) -> None:
-        self.path, self.packed, self.place = path, packed, 0
-
-    def read(self, size: int = -1) -> bytes:
-        with gzip.open(self.path) if self.packed else self.path.open("rb") as handle:
-            handle.seek(self.place)
-            held = handle.read(size if size >= 0 else MAX_OFFSET)
-        self.place += len(held)
-        return held
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self.place = offset if whence == 0 else self.place + offset
-        return self.place
-
-    def tell(self) -> int:
-        return self.place
 
 
 def _squeezed(source: Any) -> np.ndarray:
