@@ -103,7 +103,7 @@ def evaluate(
 
     Args:
         pred: Folder (or .zip) of predicted images.
-        target: Folder of real images; names match by stem.
+        target: Folder of real images; names match by stem. NAME_fake_B, NAME_real_B and NAME_real_A of others' code fit too.
         output: Folder that receives metrics.json and per_image.csv.
         source: Folder of the H&E images, for the control "H&E itself" and for the nuclei.
         profile: The named protocol of PSNR and SSIM: bci2022, gauss11, piqa9, global, shift-tolerant or flow-tolerant.
@@ -134,6 +134,8 @@ def evaluate(
         scores = replace(score_folder(folder, target, source, judging, advance), prediction=pred)
     write_scores(scores, output)
     out_console.print(table(scores))
+    if scores.against_itself:
+        out_console.print(f"note: {scores.against_itself}", style="yellow", soft_wrap=True)
     tell_conversions(named for image in scores.images for named in image.conversions)
     for failure in scores.failures:
         err_console.print(f"failed: {failure.name}: {failure.reason}", style="red", soft_wrap=True)

@@ -10,6 +10,8 @@ from chromogen.data.names import comparable as comparable
 from chromogen.tensors import Uint8Image
 
 MARK = re.compile(r"\.virtual-[a-z0-9]+$")  # `translate` writes NAME.virtual-her2.png for NAME.png
+PUBLISHED = {"prediction": "fake_b", "target": "real_b", "source": "real_a"}  # how others' code calls the roles
+_WORDS = re.compile(r"[ _.-](?:fake|pred(?:iction|icted)?|output|generated|synthesi[sz]ed(?:_image)?|virtual)$", re.IGNORECASE)
 NO_SOURCE = "no source folder was given"
 
 
@@ -29,15 +31,34 @@ def shown(name: str) -> str:
 
 
 def by_stem(folder: Path, role: str) -> dict[str, list[Path]]:
-    """The image files of a folder by the name of their target; ValueError where there are none."""
+    """The image files of a folder by the name of their target; ValueError where there are none.
+
+    What pix2pix, CycleGAN and BCI's code write is understood: of NAME_real_A, NAME_real_B and NAME_fake_B in one folder the
+    files of the `role` alone are taken, and a folder fake_B, real_A or real_B inside stands for one without images.
+    """
     if not folder.is_dir():
         why = "is a file" if folder.exists() else "is not there"
         raise ValueError(f"the {role} folder {folder} {why}; name a folder of images")
+    paths = list_images(folder)
+    word = PUBLISHED.get(role, "")
+    if not paths and word:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.casefold() == word)
+        paths = list_images(inside[0]) if inside else []
+    marked = re.compile(rf"(.+)[_-]{word}", re.IGNORECASE) if word else None
+    named = {path: found[1] for path in paths if marked and (found := marked.fullmatch(path.stem))}
     found: dict[str, list[Path]] = {}
-    for path in list_images(folder):
-        found.setdefault(shown(comparable(MARK.sub("", path.stem))), []).append(path)
+    for path in named or paths:
+        found.setdefault(shown(comparable(MARK.sub("", named.get(path, path.stem)))), []).append(path)
     if not found:
         raise ValueError(f"the {role} folder {folder} holds no images; PNG, JPEG, TIFF and BMP files are read")
+    return found
+
+
+def without_words(predictions: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """Predictions by what stands before a word for them, such as NAME for NAME_fake, NAME_pred and NAME_synthesized_image."""
+    found: dict[str, list[Path]] = {}
+    for name, paths in predictions.items():
+        found.setdefault(_WORDS.sub("", name), []).extend(paths)
     return found
 
 

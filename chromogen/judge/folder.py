@@ -22,7 +22,7 @@ import torch
 
 from chromogen.data.images import conversion_lines
 from chromogen.evaluate.pixels.protocols import profile_named
-from chromogen.judge.files import Files, by_stem, shown
+from chromogen.judge.files import Files, by_stem, shown, without_words
 from chromogen.judge.image import ImageScore, score
 from chromogen.judge.judging import Judging, Tools, slides_of
 from chromogen.judge.sets import distances, read_levels
@@ -43,6 +43,7 @@ class Scores:
     source: Path | None
     images: tuple[ImageScore, ...]
     extra: tuple[str, ...]  # predictions without a target
+    of_sources: bool = False  # the predictions are the files of the source folder
 
     @property
     def failures(self) -> tuple[ImageScore, ...]:
@@ -51,6 +52,23 @@ class Scores:
     @property
     def complete(self) -> bool:
         return not self.failures
+
+    @property
+    def against_itself(self) -> str:
+        """That predictions are copies of the targets, or of the H&E, in one sentence; "" where they are not."""
+        scored = [image for image in self.images if not image.reason]
+        equal = sum(image.measures["psnr"] == math.inf for image in scored)
+        if equal and equal == len(scored):
+            same = self.prediction.exists() and self.prediction.resolve() == self.target.resolve()
+            what = (
+                f"{self.prediction} is the target folder itself" if same else "every prediction equals its target to the pixel"
+            )
+            return f"{what}: a folder scored against itself says nothing of a model; name the folder of predictions with --pred"
+        if equal:
+            return f"{equal} of {len(scored)} predictions equal their targets to the pixel, as copies of the answer do"
+        if self.of_sources:
+            return f"{self.prediction} is the source folder itself: what is scored is the H&E, not a prediction"
+        return ""
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -130,6 +148,8 @@ def score_folder(
         raise ValueError(f"{target}: {names[0]} and {names[1]} have one name; keep one of them")
     predictions = by_stem(prediction, "prediction")
     if not predictions.keys() & targets.keys():
+        predictions = without_words(predictions)
+    if not predictions.keys() & targets.keys():
         raise ValueError(
             f"no image in {prediction} has the name of a target in {target} (the first there is {next(iter(targets))!r}); "
             "predictions carry the name of their target"
@@ -147,7 +167,10 @@ def score_folder(
         if progress:
             progress(len(images), len(targets))
     extra = [shown(path.name) for name, paths in predictions.items() if name not in targets for path in paths]
-    return Scores(chosen, prediction, target, source, tuple(images), tuple(extra))
+    of_sources = all(
+        files.sources and [*map(Path.resolve, files.predictions)] == [*map(Path.resolve, files.sources)] for files in work
+    )
+    return Scores(chosen, prediction, target, source, tuple(images), tuple(extra), of_sources)
 
 
 _tools: Tools | None = None  # of a worker process

@@ -63,7 +63,7 @@ class ImageScore:
 
 def score(files: Files, tools: Tools) -> ImageScore:
     """Measure one target's prediction and its controls. What is wrong with a file becomes a reason, never an exception."""
-    blank = ImageScore(files.name, level_from_name(files.target.name), shown(files.target.name))
+    blank = ImageScore(files.name, level_from_name(files.name), shown(files.target.name))
     try:
         real_image = decode_image(files.target)
     except (ValueError, OSError) as error:
