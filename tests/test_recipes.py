@@ -12,7 +12,7 @@ from chromogen.phantom.tissue.folder import write_phantoms
 from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train.chain import Chain
 from chromogen.train.loop import train
-from chromogen.train.recipe import load_recipe
+from chromogen.train.recipe import changed_from_flags, load_recipe
 from tests.methods.test_contract import SMALL
 
 BCI = Path(__file__).parents[1] / "recipes" / "bci.py"
@@ -68,3 +68,44 @@ def test_the_chain_of_the_thesis_has_its_settings() -> None:
         shape = {"modalities": 4, "classes": 5, "pretrain_until": getattr(stage.method, "pretrain_until", 0.0)}
         known = {field.name for field in dataclasses.fields(published)}
         assert stage.method == dataclasses.replace(published, **{k: v for k, v in shape.items() if k in known})
+
+
+PIX2PIX, XRAY = f"{BCI}:pix2pix", f"{SYNTHESIS}:xray"
+
+
+@pytest.mark.parametrize(
+    "recipe, flags, lacking",
+    [
+        (PIX2PIX, [], ["--title", "--data.licence"]),
+        (PIX2PIX, ["--title", "pix2pix on ours"], ["--data.licence"]),
+        (PIX2PIX, ["--data.licence=CC0"], ["--title"]),
+        (XRAY, [], ["--title", "--cases.licence"]),
+        (f"{SYNTHESIS}:phantom_brain", [], ["--title", "--cases.licence"]),
+    ],
+)
+def test_another_folder_says_its_own_title_and_licence(
+    recipe: str, flags: list[str], lacking: list[str], tmp_path: Path
+) -> None:
+    root = "--data.root" if recipe == PIX2PIX else "--cases.root"
+    with pytest.raises(ValueError, match="is another folder than") as caught:
+        changed_from_flags(load_recipe(recipe), [root, str(tmp_path / "ours"), *flags], "test")
+    assert all(flag in str(caught.value) for flag in lacking)
+    assert all(flag.partition("=")[0] not in str(caught.value) for flag in flags if flag.startswith("--"))
+
+
+@pytest.mark.parametrize("recipe, root", [(PIX2PIX, "data"), (XRAY, "cases")])
+def test_what_is_said_of_another_folder_is_believed(recipe: str, root: str, tmp_path: Path) -> None:
+    flags = [f"--{root}.root", str(tmp_path / "ours"), "--title", "ours", f"--{root}.licence", "CC0"]
+    run = changed_from_flags(load_recipe(recipe), flags, "test")
+    assert run.title == "ours" and getattr(run, root).licence == "CC0"
+
+
+def test_the_folder_of_the_recipe_may_lie_anywhere(tmp_path: Path) -> None:
+    run = changed_from_flags(load_recipe(PIX2PIX), ["--data.root", str(tmp_path / "BCI")], "test")
+    assert isinstance(run.data, FolderData) and "BCI" in run.data.licence
+    changed_from_flags(load_recipe(f"{BCI}:tiny"), ["--data.root", str(tmp_path)], "test")  # it states nothing
+
+
+def test_phantoms_are_not_asked_and_no_licence_is_said_of_them(pairs: Path) -> None:
+    run = changed_from_flags(load_recipe(PIX2PIX), ["--data.root", str(pairs)], "test")
+    assert isinstance(run.data, FolderData) and run.data.licence.startswith("none needed") and "but phantoms" in run.title

@@ -45,7 +45,7 @@ def by_stem(folder: Path, role: str) -> dict[str, list[Path]]:
         inside = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.casefold() == word)
         paths = list_images(inside[0]) if inside else []
     marked = re.compile(rf"(.+)[_-]{word}", re.IGNORECASE) if word else None
-    named = {path: found[1] for path in paths if marked and (found := marked.fullmatch(path.stem))}
+    named = {path: match[1] for path in paths if marked and (match := marked.fullmatch(path.stem))}
     found: dict[str, list[Path]] = {}
     for path in named or paths:
         found.setdefault(shown(comparable(MARK.sub("", named.get(path, path.stem)))), []).append(path)

@@ -15,6 +15,9 @@ from chromogen.config import nearest
 from chromogen.train.chain import Chain, Stage
 from chromogen.train.run import Run
 
+PHANTOM = "phantom.json"  # what `chromogen data phantom` and `chromogen data anatomy` leave in their folders
+PHANTOMS_NEED_NONE = "none needed: drawn by Chromogen, no patient's image"
+
 
 def load_recipe(name: str) -> Run | Chain:
     """What `recipes/bci.py:pyramid_pix2pix` returns: a Python file, a colon, a function in it that needs no arguments."""
@@ -45,7 +48,37 @@ def changed_from_flags(recipe: Run | Chain, flags: Sequence[str], program: str) 
     `--stages.renderer.loop.steps 1000`. `--help` lists them all."""
     default = _shaped(recipe)
     changed = tyro.cli(type(default), default=default, args=list(flags), prog=program, description="Fields of this recipe.")
-    return typing.cast(Run | Chain, _of_shape(type(recipe), changed, recipe))
+    run = typing.cast(Run | Chain, _of_shape(type(recipe), changed, recipe))
+    return _with_own_claims(recipe, run, flags)
+
+
+def _with_own_claims(recipe: Run | Chain, run: Run | Chain, flags: Sequence[str]) -> Run | Chain:
+    """`run`, unless the recipe's licence and title would be said of another folder's images: then a ValueError asks for theirs.
+
+    Another folder is one of another name. Phantoms need no licence, and it is said of them.
+    """
+    where = "cases" if isinstance(recipe, Chain) else "data"
+    before, after = getattr(recipe, where), getattr(run, where)
+    licence = getattr(before, "licence", "")
+    if not licence or not hasattr(before, "root"):
+        return run
+    old, new = (Path(str(value.root)).expanduser() for value in (before, after))
+    if new.resolve().name.casefold() == old.name.casefold():
+        return run
+    given = {flag.partition("=")[0] for flag in flags}
+    missing = [f'{flag} "..."' for flag in ("--title", f"--{where}.licence") if flag not in given]
+    if not missing:
+        return run
+    if (new / PHANTOM).is_file():
+        if PHANTOMS_NEED_NONE in licence or "phantom" in licence:
+            return run
+        own = after.licence if f"--{where}.licence" in given else PHANTOMS_NEED_NONE
+        claims: Any = {where: dataclasses.replace(after, licence=own)}
+        return dataclasses.replace(run, **claims, title=run.title if "--title" in given else f"{recipe.title}, but phantoms")
+    raise ValueError(
+        f"{new} is another folder than {old}, of which the recipe says {recipe.title!r} and {licence!r}; these words go into "
+        f"the model's card, so say what these images are and what their licence allows: {' '.join(missing)}"
+    )
 
 
 def _shaped(value: Any) -> Any:
