@@ -41,7 +41,9 @@ class Chosen:
 def choose(tiff: TiffFile, where: str) -> Chosen:
     """The picture of a TIFF file. Raises ValueError, naming `where`, for stacks and for fluorescence."""
     pages, count = _pages(tiff, where), len(tiff.pages)
-    best = max(_full(pages), key=lambda page: page.imagewidth * page.imagelength)  # the first of equals
+    best = max(
+        _full(pages), key=lambda page: (_area(page), not _is_grey(page))
+    )  # of equals the first in colour: masks are grey
     if best.imagedepth > 1:
         raise ValueError(f"{where} is a volume of {best.imagedepth} planes, not one picture; save the plane that is meant")
     planes = _stated_planes(tiff, pages[0], best)

@@ -344,6 +344,9 @@ def test_masks_pyramids_and_pictures_below_thumbnails(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "mask.tif") as file:
         file.write(truth[..., 0] > 127, photometric="minisblack", subfiletype=4, metadata=None)
         file.write(truth, photometric="rgb", metadata=None)
+    with tifffile.TiffWriter(tmp_path / "unsaid mask.tif") as file:
+        file.write((truth[..., 0] > 127).astype(np.uint8), photometric="minisblack", metadata=None)
+        file.write(truth, photometric="rgb", metadata=None)
     with tifffile.TiffWriter(tmp_path / "unsaid.tif") as file:
         file.write(truth[..., 0], photometric="minisblack", metadata=None)
         file.write(truth[..., 0] > 127, photometric="minisblack", metadata=None)
@@ -354,7 +357,7 @@ def test_masks_pyramids_and_pictures_below_thumbnails(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "below.tif") as file:
         file.write(truth[::4, ::4].copy(), photometric="rgb", subifds=1, subfiletype=1, metadata=None)
         file.write(truth, photometric="rgb", metadata=None)
-    for name in ("mask.tif", "pyramid.ome.tif", "below.tif"):
+    for name in ("mask.tif", "unsaid mask.tif", "pyramid.ome.tif", "below.tif"):
         assert np.array_equal(read_image(tmp_path / name), truth), name
     assert np.array_equal(read_image(tmp_path / "unsaid.tif")[..., 0], truth[..., 0])
     assert decode_image(tmp_path / "pyramid.ome.tif").notes == ()
