@@ -174,7 +174,7 @@ class SpectralNorm(nn.Module):
         matrix = self._matrix(weight.detach())
         self.register_buffer("u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
         self.register_buffer("v", F.normalize(matrix.mT @ self.u, dim=0))
-        for _ in range(15):
+        for _ in range(0 if weight.is_meta else 15):  # where there are no values, only shapes are wanted: it would take seconds
             self._follow(matrix)
 
     def forward(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
