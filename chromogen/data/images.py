@@ -140,13 +140,16 @@ def is_tiff(path: Path) -> bool:
         return handle.read(4) in _TIFF
 
 
-def conversion_lines(notes: Iterable[tuple[str, Iterable[str]]], what: str = "images") -> list[str]:
+def conversion_lines(notes: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
     """Every kind of note once, with how many files it holds for and the first: from (name, notes) of each file."""
     found: dict[str, list[str]] = {}
     for name, said in notes:
         for note in said:
             found.setdefault(note, []).append(name)
-    return [f"{note}: {len(names)} {what}, for example {names[0]}" for note, names in found.items()]
+    return [
+        f"{note}: {len(names)} images, for example {names[0]}" if len(names) > 1 else f"{note}: {names[0]}"
+        for note, names in found.items()
+    ]
 
 
 def _inverted(values: np.ndarray, bits: int) -> np.ndarray:

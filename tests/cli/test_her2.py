@@ -127,7 +127,7 @@ def test_um_per_pixel_of_the_file_is_used_and_said(folder: Path, tmp_path: Path,
         image.save(tmp_path / "stated.png", dpi=(50_800, 50_800))
     assert run(tmp_path / "*.png", "-o", tmp_path / "out") == 0
     said = capsys.readouterr()
-    assert "assumed" not in said.out and "0.5 um per pixel, as the file states: 1 images, for example stated.png" in said.err
+    assert "assumed" not in said.out and "0.5 um per pixel, as the file states: stated.png" in said.err
     assert json.loads((tmp_path / "out" / "stated.her2.json").read_text(encoding="utf-8"))["mpp"] == pytest.approx(0.5)
     assert run(tmp_path / "stated.png", "-o", tmp_path / "other", "--mpp", 0.25) == 0
     assert "the file states 0.5 um per pixel, --mpp 0.25 was used" in capsys.readouterr().err
