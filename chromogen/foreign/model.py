@@ -16,6 +16,7 @@ from chromogen.foreign.pickles import as_weight, opened
 from chromogen.foreign.wrappers import Candidate, candidates
 from chromogen.published import Published
 
+MOST_MPP = 1000.0
 SHOWN = 3  # problems that a sentence names
 
 
@@ -61,6 +62,8 @@ def import_model(
     if plain not in known:
         raise ValueError(f"no weights of others are known for a method {plain!r}; {nearest(plain, known)}")
     preset, statement = methods.load(name), statement or Statement()
+    if statement.mpp is not None and not 0 < statement.mpp < MOST_MPP:
+        raise ValueError(f"um per pixel are above 0 and below {MOST_MPP:g}, got {statement.mpp}")
     with opened(path) as file:
         found = candidates(file.groups)
         chosen, fit = _chosen(path, name, preset, known[plain], found, network)

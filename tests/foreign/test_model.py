@@ -239,6 +239,9 @@ def test_the_card_says_whence_it_is_and_what_nobody_knows(weights: Weights, save
     assert (card.data_licence, card.target_stain, card.data, card.mpp) == ("CC BY 4.0", "Ki67 IHC", "MIST, Ki67", 0.4661)
     assert "Source: https://example.org/w.pth." in card.notes and "Not known: its scores" in card.notes
     assert load_model(out).card == card
+    for mpp in (0.0, -0.5, float("nan"), 1e6):
+        with pytest.raises(ValueError, match="um per pixel are above 0"):
+            import_model(path, "pyramid_pix2pix", out, {}, statement=Statement(mpp=mpp))
     assert "licence" in import_model(saved(Unet(2, 5).state_dict()), "pix2pix", out, {}).card.notes
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -43,10 +44,15 @@ def test_a_pickle_that_wants_code_is_refused_by_the_process_and_does_not_run(sav
     assert "mkdir" in refusal(path) and not marker.exists()
 
 
-def test_the_process_gives_up_what_takes_too_much_memory_or_time(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = saved({"w": torch.zeros(2**20)})
-    monkeypatch.setattr(pickles, "SPARE_BYTES", -3 * path.stat().st_size)  # less than a copy
-    assert "memory" in refusal(path)
+def test_the_process_gives_up_what_claims_too_much_memory_or_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.zeros(1000)}, path, _use_new_zipfile_serialization=False)
+    thousand, quadrillion = b"M" + struct.pack("<H", 1000), b"\x8a\x08" + struct.pack("<q", 2**50)
+    assert path.read_bytes().count(thousand) == 2, "the number of stored values, and of the tensor's"
+    path.write_bytes(path.read_bytes().replace(thousand, quadrillion, 1))
+    assert "it asks for more than 1.0 GiB of memory" in refusal(path)
     monkeypatch.setattr(pickles, "SECONDS", 0.01)
     assert "took longer" in refusal(path)
 
