@@ -161,3 +161,41 @@ def test_mistakes_are_named(words: tuple[str, ...], sentence: str, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=sentence):
         run(*words)
+
+
+STRANGERS = {
+    "he.png": lambda: draw(Phantom(size_px=192), 2, 1).he,
+    "grey.png": lambda: np.asarray(Image.fromarray(draw(Phantom(size_px=192), 3, 1).ihc).convert("L").convert("RGB")),
+    "black.png": lambda: np.zeros((90, 90, 3), np.uint8),
+    "brown.png": lambda: np.full((90, 90, 3), (120, 70, 30), np.uint8),
+    "noise.png": lambda: np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8),
+}
+
+
+def test_what_is_no_h_dab_image_is_said_everywhere_in_the_same_words(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "read"
+    pictures.mkdir()
+    for name, make in STRANGERS.items():
+        Image.fromarray(make()).save(pictures / name)
+    shutil.copy(folder / "field 0.png", pictures)
+    assert run("-i", pictures, "-o", out, "--mpp", 0.5) == 1
+    said = capsys.readouterr()
+    rows = {row["image"]: row for row in table(out / "summary.csv")}
+    assert rows["field 0.png"]["status"] == "ok" and "1 of 6 images are read" in said.err
+    for name in STRANGERS:
+        row, record = rows[name], json.loads((out / name).with_suffix(".her2.json").read_text(encoding="utf-8"))
+        assert record["status"] == row["status"] == "no H-DAB image", name
+        assert (
+            f"no H-DAB image: {name}" in said.err
+            and f"{name}: No pattern is predicted: no H-DAB image: it looks like" in said.out
+        )
+        assert record["her2"]["words"] == f"No pattern is predicted: {record['reasons'][0]}." in said.out
+        assert row["reasons"] == record["reasons"][0]
+        numbers = [row["class"], row["prob_0"], row["percent_positive"], row["h_score_cell"], row["h_score_pixel"]]
+        assert numbers == [""] * 5 and row["cells"] == "0", name
+        assert record["her2"]["class"] is None and record["dab"]["h_score_pixel"] is None
+    capsys.readouterr()
+    assert run("--reread", out) == 1  # what it is was measured, and is known without the image
+    assert "no H-DAB image: grey.png" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def faults(images: PairImages) -> Faults:
         blank_target=target.blank(),
         black=max(_black(image) for image in small),
         fold=source.folded(),
-        ink=max(float(inked(image).mean()) for image in small),
+        ink=max(_ink(image) for image in small),
         pale=1 - source.colour(),
     )
 
@@ -141,6 +141,12 @@ class _Tissue:
 def _black(image: Uint8Image) -> float:
     """Share of black pixels, or of padding of another colour; a picture that is black as a whole has no padding."""
     return float((extremes(image)[1] < 26).mean()) or _share(padding(image))
+
+
+def _ink(image: Uint8Image) -> float:
+    """Share of ink outside the padding, which may be as black."""
+    frame = padding(image)
+    return float((inked(image) if frame is None else inked(image) & ~frame).mean())
 
 
 def _share(mask: Mask | None) -> float:
