@@ -260,8 +260,8 @@ def _through_libtiff(picture: TiffPicture) -> np.ndarray | None:
     plain = (page.compression, page.bitspersample, page.planarconfig, page.fillorder, page.sampleformat) == (LZW, 8, 1, 1, 1)
     first = len(picture.chosen.pages) == 1 and page.index == 0 and not page.is_tiled and picture.orientation == 1
     mode = {(RGB, 3): "RGB", (BLACK_IS_ZERO, 1): "L"}.get((_photometric(page), page.samplesperpixel))
-    if not (plain and first and mode and page.predictor in (1, 2) and 262 in page.tags):
-        return None
+    if not (plain and first and mode and page.predictor in (1, 2) and 262 in page.tags) or page.parent.is_bigtiff:
+        return None  # of BigTIFF in big-endian order Pillow says that its EXIF data are corrupt
     with Path(picture.where).open("rb") as handle, TiffImageFile(handle) as image:
         if image.mode != mode or image.size != picture.size:
             return None

@@ -462,3 +462,12 @@ def test_every_depth_gives_back_eight_bits_however_they_were_widened() -> None:
         eight = np.arange(256, dtype=np.int64)
         for wide in (eight << bits - 8, np.rint(eight * (2**bits - 1) / 255).astype(np.int64)):
             assert np.array_equal(wide >> bits - 8, eight)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_plain_lzw_is_read_without_a_warning(tmp_path: Path, order: str, big: bool) -> None:
+    """Pillow calls the EXIF data of a big-endian BigTIFF corrupt, and warnings are errors here."""
+    values = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order, bigtiff=big, compression="lzw", photometric="minisblack")
+    assert np.array_equal(read_image(tmp_path / "a.tif"), np.repeat(values[..., None], 3, axis=-1))
