@@ -100,6 +100,11 @@ def _files_of_patients(root: Path) -> Miniature:
     return Miniature("names", {"": ["patientA", "patientB"]}, {"patientA": "patientA", "patientB": "patientB"})
 
 
+def _numbered(root: Path) -> Miniature:
+    write_pairs(root, "HE{}.png", "IHC{}.png", ["1", "2"])
+    return Miniature("names", {"": ["1", "2"]})
+
+
 def _side_by_side(folder: str) -> Callable[[Path], Miniature]:
     def write(root: Path) -> Miniature:
         for number in range(2):
@@ -166,6 +171,11 @@ LAYOUTS: dict[str, Callable[[Path], Miniature]] = {
     "x_he, x_ihc": _folders("names", "{}_he", "{}_ihc", (".jpg", ".PNG")),
     "x-HE, x-HER2": _folders("names", "{}-HE", "{}-HER2"),
     "HE_x, IHC_x": _folders("names", "HE_{}", "IHC_{}"),
+    "HE1, IHC1": _numbered,
+    "x.HE, x.IHC": _folders("names", "{}.HE", "{}.IHC"),
+    "BCI/HE/train": _folders("bci", "BCI/HE/{split}/{}", "BCI/IHC/{split}/{}"),
+    "trainHE": _folders("bci", "{split}HE/{}", "{split}IHC/{}"),
+    "HE/x_HE, HER2/x_HER2": _folders("folders", "HE/{}_HE", "HER2/{}_HER2"),
     "train/x_HE": _folders("names", "{split}/{}_HE", "{split}/{}_IHC"),
     "HE/x_HE": _folders("bci", "HE/{}_HE", "IHC/{}_IHC"),
     "x_real_A, x_real_B": _folders("names", "{}_real_A", "{}_real_B"),

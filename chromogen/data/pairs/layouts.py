@@ -100,7 +100,7 @@ def _images(root: Path) -> list[Path]:
         folder, depth = folders.pop()
         with os.scandir(folder) as listing:
             entries = sorted(((folder / entry.name, entry) for entry in listing), key=lambda one: natural_order(one[0]))
-        inside = [path for path, entry in entries if entry.is_dir() and not is_clutter(path)]
+        inside = [path for path, entry in entries if entry.is_dir() and not is_clutter(path) and not _leads_back(path, entry)]
         found += [
             path
             for path, entry in entries
@@ -109,6 +109,11 @@ def _images(root: Path) -> list[Path]:
         if depth < DEEPEST:
             folders += [(path, depth + 1) for path in reversed(inside)]
     return found
+
+
+def _leads_back(path: Path, entry: os.DirEntry[str]) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    return entry.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def _read_ab(root: Path, images: list[Path]) -> Found | None:

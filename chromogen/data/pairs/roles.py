@@ -32,10 +32,10 @@ _FOLDERS = {
 }
 _MADE = r"(?<!fake[ _-])(?<!rec[ _-])(?<!idt[ _-])"  # what CycleGAN and pix2pix write beside real_A and real_B
 _STEMS = {
-    ("stain", "source"): re.compile(rf"(?<![a-z0-9])(?:{_STAINS['source']})(?![a-z0-9])"),
-    ("stain", "target"): re.compile(rf"(?<![a-z0-9])(?:{_STAINS['target']})(?![a-z0-9])"),
-    ("role", "source"): re.compile(r"(?<![a-z0-9])(?:source|src|input)(?![a-z0-9])"),
-    ("role", "target"): re.compile(r"(?<![a-z0-9])(?:target|tgt|output)(?![a-z0-9])"),
+    ("stain", "source"): re.compile(rf"(?<![a-z])(?:{_STAINS['source']})(?![a-z])"),
+    ("stain", "target"): re.compile(rf"(?<![a-z])(?:{_STAINS['target']})(?![a-z])"),
+    ("role", "source"): re.compile(r"(?<![a-z])(?:source|src|input)(?![a-z])"),
+    ("role", "target"): re.compile(r"(?<![a-z])(?:target|tgt|output)(?![a-z])"),
     ("letter", "source"): re.compile(rf"(?:(?<=[ _.-]){_MADE}a|(?:(?<=[ _.-])|\A)real[ _-]a)\Z"),
     ("letter", "target"): re.compile(rf"(?:(?<=[ _.-]){_MADE}b|(?:(?<=[ _.-])|\A)real[ _-]b)\Z"),
 }
