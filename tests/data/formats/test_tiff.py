@@ -272,6 +272,9 @@ def test_channels_stand_where_their_colours_say(tmp_path: Path, order: tuple[int
     assert np.array_equal(decoded.pixels, truth) and decoded.notes == (THREE_GREY,)
 
 
+SHAPED = '{"shape": [3, 8, 9], "axes": "ZYX"}'  # as tifffile describes its files
+
+
 def stack(shape: tuple[int, ...]) -> np.ndarray:
     return np.full(shape, 90, np.uint8)
 
@@ -282,7 +285,7 @@ def stack(shape: tuple[int, ...]) -> np.ndarray:
         ((2, 8, 9), {"photometric": "minisblack"}, "holds 2 grey pages of one size, a stack"),
         ((5, 8, 9), {"photometric": "minisblack"}, "holds 5 grey pages"),
         ((70, 4, 4), {"photometric": "minisblack"}, "holds 70 grey pages"),
-        ((3, 8, 9), {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}, "is a stack of the shape"),
+        ((3, 8, 9), {"photometric": "minisblack", "metadata": None, "description": SHAPED}, "is a stack of the shape"),
         ((3, 8, 9), {"photometric": "minisblack", "ome": True, "metadata": {"axes": "ZYX"}}, "3 focus planes"),
         ((3, 8, 9), {"photometric": "minisblack", "ome": True, "metadata": {"axes": "TYX"}}, "3 times"),
         (
