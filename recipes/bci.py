@@ -11,6 +11,7 @@ length with this code yet; every field can be changed on the command line, and -
 needs; --loop.recompute trades time for memory.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from chromogen import methods
@@ -54,6 +55,18 @@ def pix2pix() -> Run:
 def pyramid_pix2pix() -> Run:
     """PyramidPix2pix, the baseline of BCI."""
     return _published("pyramid_pix2pix")
+
+
+def pix2pix_resized() -> Run:
+    """pix2pix as its code loads images: resized to 286 px, then cropped to 256."""
+    run = _published("pix2pix")
+    return replace(run, data=replace(run.data, resize_px=286), title="pix2pix on BCI resized to 286 px")
+
+
+def pyramid_pix2pix_whole() -> Run:
+    """PyramidPix2pix on whole images of 1024 px, the default of its code; four times the memory."""
+    run = _published("pyramid_pix2pix")
+    return replace(run, data=replace(run.data, crop_px=None), title="pyramid_pix2pix on whole images of BCI")
 
 
 def performer_unet() -> Run:

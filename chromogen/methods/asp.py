@@ -10,8 +10,9 @@ Deviations from the published code
   mirrors its border instead of adding zeros (`upsampled_padding="zeros"` adds them, and imported weights have that).
 - Features of the source are taken from the pass that makes the image, the same places serve both contrasts, and the
   discriminator sees real and made images in one pass (so that its power iteration takes one step there, not two).
-- Trust in the pairs and the learning rate fall at every step, not once an epoch. In its last 10 epochs the code no longer
-  crops at new places; ours does. Patches that all disagree get weights of 0 where the code divides by 0.
+- Trust in the pairs and the learning rate fall at every step, not once an epoch. Patches that all disagree get weights of 0
+  where the code divides by 0.
+- The code draws pairs with replacement, so that an epoch leaves out a third of them; ours sees each pair once an epoch.
 - Convolutions have no bias where an instance norm behind would subtract it.
 - Convolutions under spectral norm begin with PyTorch's own weights, as they do in the published code, whose small first weights
   never reach what is stored.

@@ -14,6 +14,7 @@ Readings of the report
 Deviations
 - The network of the web page is not the report's: softmax attention in four stages, five levels, images in [0, 1] and nothing
   to bound them (`deployed`). Its output wrapped around beyond white; ours is clipped to [-1, 1] in `translate`.
+- FAVOR+ adds 1e-4 to every feature, as the published code does: without it attention of 256 channels a head is mostly noise.
 - Attention enters by addition alone, as drawn; `gated` begins it at 0, as the deployed code does.
 
 Ours, where the report is silent: weights 10 (Frobenius), 1 (similarity), 10 (penalty, as in Gulrajani et al., 2017) and 1/3 for

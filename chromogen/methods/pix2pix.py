@@ -5,6 +5,8 @@ U-Net 256, 70x70 PatchGAN on (source, target), cross-entropy GAN + 100 L1 (equat
 Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout. The paper keeps both "training" forms at test time
   (section 3.4), which makes an image depend on its batch and on chance: `statistics="image"` and `dropout_at_test` do.
+- The code resizes every image to 286 px before it crops 256 px; ours crops from the image at its own size, so that um per pixel
+  stay those of the files. The recipe `pix2pix_resized` does as the code.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
 """
 

@@ -7,6 +7,8 @@ Deviations from the published code
 - Evaluation uses running batch-norm statistics and no dropout; the published test keeps both active, so that its images
   depend on chance, and shrinks 1024 px images to 320 px first. Ours stay whole. `statistics="image"` and `dropout_at_test`
   are the published test's form.
+- The code trains on whole images of 1024 px unless told to crop, and its README's command crops 512 px: so does ours, which
+  needs a quarter of the memory. The recipe `pyramid_pix2pix_whole` trains on whole images.
 - The learning rate falls at every step, not once an epoch: constant for the first half of the run, then linearly to 0.
 """
 

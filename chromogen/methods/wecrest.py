@@ -20,6 +20,8 @@ How the equations are read
 Deviations from U-GAT-IT
 - The light generator, which fits any size. Variances divide by the number of values. Spectral norms advance once for real and
   made images together. A global discriminator's map is never allowed under 1x1 px.
+- Convolutions have no bias where an instance norm behind would subtract it; as in the published code, the class activation of a
+  discriminator weights its maps with weights that have no spectral norm, and reads its logits with those that have.
 - The identity loss of U-GAT-IT (x 10) is kept, though equation 15 lacks it; the variant `equation-15` drops it.
 - The learning rate falls at every step: constant for the first half of the run, then linearly to 0 (as U-GAT-IT's).
 

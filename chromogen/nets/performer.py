@@ -3,9 +3,13 @@
 exp(q.k) is the mean over Gaussian directions w of exp(w.q - |q|^2/2) exp(w.k - |k|^2/2) (lemma 1). With m directions the sum
 over all keys is taken once, an (m, d) matrix, and every query reads it: O(n m d) instead of O(n^2 d).
 
+As in the authors' and in Wang's code, the largest exponent is taken off (of each query; of all keys of an image and head) and
+1e-4 is added to every feature. It is what makes attention of many channels usable: there the products of single features are
+mostly noise of enormous variance (lemma 2), and what is small against 1e-4 becomes the plain mean over all places.
+
 Ours
-- The features of keys are divided by each direction's largest one, and those of queries multiplied by it. That cancels, so it
-  changes no value, and every denominator stays above 1/m; the published code adds a small number to all features instead.
+- The largest exponent of keys is that of one image and head, not of a whole batch, on which a picture must not depend.
+- No denominator can be 0 or infinite, whatever is fed: every exponent is at most 0, and every feature at least 1e-4.
 """
 
 import torch
@@ -15,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from chromogen.tensors import full_precision
 
+EPSILON = 1e-4  # added to every feature
 CHUNK_TOKENS = 16384  # worked on at once: 2 heads of 256 float32 features are then 32 MiB an image
 
 
@@ -43,33 +48,40 @@ def favor_attention(
 ) -> Float[Tensor, "n heads queries d_value"]:
     """An estimate of softmax(query key^T / sqrt(d)) value (algorithm 1), in the dtype that comes in.
 
-    Tokens are worked on `chunk_tokens` at a time; where gradients are wanted and there are several chunks, each is computed
-    again on the way back, so that memory does not grow with tokens x features.
+    A query's features are exp(w.q - |q|^2/2 - max over w of w.q) + 1e-4, a key's exp(w.k - |k|^2/2 - M) + 1e-4 with M the
+    largest w.k of its image and head; no gradient goes through either maximum. Tokens are worked on `chunk_tokens` at a time;
+    where gradients are wanted and there are several chunks, each is computed again on the way back, so that memory does not
+    grow with tokens x features.
     """
     scale = query.shape[-1] ** -0.25
     n, heads, features = *query.shape[:2], len(directions)
-    peak = query.new_full((n, heads, 1, features), -torch.inf)
+    peak = query.new_full((n, heads, 1, 1), -torch.inf)
     sums = query.new_zeros(n, heads, features, value.shape[-1] + 1)  # the last column counts: it becomes the denominator
     several = max(query.shape[2], key.shape[2]) > chunk_tokens
     for some, theirs in zip((key * scale).split(chunk_tokens, dim=2), value.split(chunk_tokens, dim=2), strict=True):
         peak, sums = _run(several, _absorbed, peak, sums, some, theirs, directions)
-    read = [_run(several, _read, some, peak, sums, directions) for some in (query * scale).split(chunk_tokens, dim=2)]
+    sums = sums + EPSILON * _counted(value).sum(dim=2, keepdim=True)
+    read = [_run(several, _read, some, sums, directions) for some in (query * scale).split(chunk_tokens, dim=2)]
     return read[0] if len(read) == 1 else torch.cat(read, dim=2)
 
 
 def _absorbed(peak: Tensor, sums: Tensor, key: Tensor, value: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Add some keys to the sums. `peak` is the largest exponent of each direction so far; sums are relative to it."""
-    exponents = key @ directions.mT - key.square().sum(dim=-1, keepdim=True) / 2
-    higher = torch.maximum(peak, exponents.detach().amax(dim=2, keepdim=True))
-    positive = torch.exp(exponents - higher)
-    counted = torch.cat([value, torch.ones_like(value[..., :1])], dim=-1)
-    return higher, sums * torch.exp(peak - higher).mT + positive.mT @ counted
+    """Add some keys to the sums. `peak` is the largest w.k so far; sums are relative to it."""
+    products = key @ directions.mT
+    higher = torch.maximum(peak, products.detach().amax(dim=(2, 3), keepdim=True))
+    positive = torch.exp(products - key.square().sum(dim=-1, keepdim=True) / 2 - higher)
+    return higher, sums * torch.exp(peak - higher) + positive.mT @ _counted(value)
 
 
-def _read(query: Tensor, peak: Tensor, sums: Tensor, directions: Tensor) -> Tensor:
-    """|q|^2/2 is common to all features of a token and cancels, and so does the normalisation that softmax brings."""
-    read = torch.softmax(query @ directions.mT + peak, dim=-1) @ sums
+def _read(query: Tensor, sums: Tensor, directions: Tensor) -> Tensor:
+    products = query @ directions.mT
+    highest = products.detach().amax(dim=-1, keepdim=True)
+    read = (torch.exp(products - query.square().sum(dim=-1, keepdim=True) / 2 - highest) + EPSILON) @ sums
     return read[..., :-1] / read[..., -1:]
+
+
+def _counted(value: Tensor) -> Tensor:
+    return torch.cat([value, torch.ones_like(value[..., :1])], dim=-1)
 
 
 def _run(again: bool, function, *inputs: Tensor):  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from chromogen.nets.blocks import ResidualBlock, Tanh
+from chromogen.nets.blocks import ResidualBlock, Tanh, without_idle_biases
 from chromogen.tensors import SignedImages
 
 Features = Float[Tensor, "n c h w"]
@@ -73,7 +73,8 @@ class ClassActivation(nn.Module):
 
     One linear logit of the average-pooled channels, one of the max-pooled. The features times each logit's weights, side by
     side, go through a 1x1 convolution to as many channels as came, and an activation. All of that is linear in the features, so
-    the weights are folded into the convolution instead: the same numbers without the map of double width.
+    the weights are folded into the convolution instead: the same numbers without the map of double width. With `normed`, the
+    logits are read with weights of spectral norm 1 and the features weighted with the weights as stored, as in the code.
     """
 
     def __init__(self, channels: int, activation: nn.Module, normed: bool = False) -> None:
@@ -85,11 +86,17 @@ class ClassActivation(nn.Module):
         self.activation = activation
 
     def forward(self, x: Features) -> tuple[Features, Float[Tensor, "n 2"]]:
-        by_average, by_maximum = self.average.weight, self.maximum.weight  # (1, channels); read once: reading may renorm
-        logits = torch.cat([F.linear(x.mean(dim=(2, 3)), by_average), F.linear(x.amax(dim=(2, 3)), by_maximum)], dim=1)
-        kernel = self.mix.weight * torch.cat([by_average, by_maximum], dim=1)[:, :, None, None]
+        logits = torch.cat([self.average(x.mean(dim=(2, 3))), self.maximum(x.amax(dim=(2, 3)))], dim=1)
+        kernel = self.mix.weight * torch.cat([stored(self.average), stored(self.maximum)], dim=1)[:, :, None, None]
         channels = x.shape[1]
         return self.activation(F.conv2d(x, kernel[:, :channels] + kernel[:, channels:], self.mix.bias)), logits
+
+
+def stored(linear: nn.Module) -> Float[Tensor, "outputs inputs"]:
+    """The weight of a linear layer before its spectral norm, if it has one."""
+    weights = [weight for name, weight in linear.named_parameters() if not name.endswith("bias")]
+    assert len(weights) == 1
+    return weights[0]
 
 
 class AdaptiveBlock(nn.Module):
@@ -121,7 +128,7 @@ class AttentionGenerator(nn.Module):
         for c in (width, 2 * width):
             layers += [_mirrored_conv(c, 2 * c, 3, stride=2), nn.InstanceNorm2d(2 * c), nn.ReLU()]
         c = 4 * width
-        self.encoder = nn.Sequential(*layers, *(ResidualBlock(c, "instance") for _ in range(blocks)))
+        self.encoder = nn.Sequential(*layers, *(without_idle_biases(ResidualBlock(c, "instance")) for _ in range(blocks)))
         self.activation = ClassActivation(c, nn.ReLU())
         self.reader = nn.Sequential(nn.Linear(c, c, bias=False), nn.ReLU(), nn.Linear(c, c, bias=False), nn.ReLU())
         self.gain, self.shift = (nn.Linear(c, c, bias=False) for _ in range(2))

@@ -75,9 +75,11 @@ def test_class_activation_equals_weighting_both_maps_and_mixing_them(normed: boo
     x = drawn(2, 6, 5, 4)
     features, logits = cam(x)
     weights = [linear.weight[0] for linear in (cam.average, cam.maximum)]
+    # as in the published code: a norm is on the weights that make the logits, not on those that weight the maps
+    kept = [linear.parametrizations.weight.original[0] if normed else linear.weight[0] for linear in (cam.average, cam.maximum)]
     pooled = [x.flatten(2).mean(2), x.flatten(2).max(2).values]
     expected = torch.stack([pool @ weight for pool, weight in zip(pooled, weights, strict=True)], dim=1)
-    weighted = torch.cat([x * weight[None, :, None, None] for weight in weights], dim=1)
+    weighted = torch.cat([x * weight[None, :, None, None] for weight in kept], dim=1)
     assert torch.allclose(logits, expected) and logits.shape == (2, 2)
     assert torch.allclose(features, torch.relu(cam.mix(weighted)))
     assert 0.2 < float((features > 0).double().mean()) < 0.8
@@ -101,10 +103,10 @@ def test_generator_keeps_the_size_of_any_multiple_of_4(blocks: int, size: tuple[
 
 
 def test_generator_has_the_weights_of_the_light_form() -> None:
-    """Counted from the table of the source, 4 blocks, 256 features in the middle; the other biases stand before a norm."""
+    """Counted from the table of the source, 4 blocks, 256 features in the middle; no bias stands before a norm."""
     ends = 2 * 3 * 64 * 49
     scaling = 2 * (64 * 128 + 128 * 256) * 9 + 2 * (128 + 64) + (128 + 64)
-    residual = 4 * 2 * 256 * (256 * 9 + 1)
+    residual = 4 * 2 * 256 * 256 * 9
     activation = 2 * 256 + 512 * 256 + 256
     reading = 4 * 256 * 256
     adaptive = 4 * 2 * (256 * 256 * 9 + 256)
