@@ -35,9 +35,9 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON, whole or not at all."""
+    """Write `value` as readable JSON, whole or not at all. What is no Unicode in a file's name becomes JSON's escape of it."""
     with written_whole(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_bytes((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def _explained(error: OSError, path: Path) -> OSError:

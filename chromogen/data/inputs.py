@@ -55,23 +55,23 @@ def find_inputs(given: Sequence[Path], out: Path, subfolders: bool = False) -> I
         if not path.is_dir():
             if len(roots) > 1 and path.suffix.lower() in COMPANIONS:
                 continue
-            found.append(Given(path, path.name))
+            found.append(Given(path, _shown(path.name)))
             continue
         if out.resolve() == path.resolve():
             raise ValueError(f"{out} is the source folder; choose another with -o, or real and virtual images get mixed up")
-        found += [Given(image, image.name) for image in list_images(path)]
+        found += [Given(image, _shown(image.name)) for image in list_images(path)]
         ignored += _other_kinds(path)
         for folder in _subfolders(path, out):
             images, below = list_images(folder), folder.relative_to(path)
             if subfolders:
-                found += [Given(image, (below / image.name).as_posix(), below) for image in images]
+                found += [Given(image, _shown((below / image.name).as_posix()), below) for image in images]
             elif images:
-                passed_over.append((below.as_posix(), len(images)))
+                passed_over.append((_shown(below.as_posix()), len(images)))
     origin = roots[0]
     once = list({_same(one.path): one for one in reversed(found)}.values())[::-1]
     if len(roots) > 1 and once:
         origin = Path(os.path.commonpath([one.path.absolute().parent for one in once]))
-        once = [Given(one.path, one.path.absolute().relative_to(origin).as_posix(), one.below) for one in once]
+        once = [Given(one.path, _shown(one.path.absolute().relative_to(origin).as_posix()), one.below) for one in once]
     inputs = Inputs(tuple(once), origin, tuple(sorted(ignored)), tuple(passed_over))
     if not once:
         why = f"; {inputs.remark}" if inputs.remark else "" if subfolders else " and no subfolder with pictures"
@@ -115,7 +115,12 @@ def _subfolders(root: Path, out: Path) -> list[Path]:
 def _other_kinds(folder: Path) -> list[str]:
     known = (*SUFFIXES, *COMPANIONS)
     entries = [path for path in folder.iterdir() if path.suffix.lower() not in known]
-    return [path.name for path in entries if not path.is_dir() and not is_clutter(path)]
+    return [_shown(path.name) for path in entries if not path.is_dir() and not is_clutter(path)]
+
+
+def _shown(name: str) -> str:
+    """With backslashes for what is no Unicode, as some names are not, so that it can be printed and written."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _same(path: Path) -> Path:

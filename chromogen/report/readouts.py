@@ -277,4 +277,4 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: list[list[Any]]) -> No
     held = io.StringIO()
     csv.writer(held, lineterminator="\n").writerows([header, *rows])
     with written_whole(path) as unfinished:
-        unfinished.write_text(held.getvalue(), encoding="utf-8")
+        unfinished.write_text(held.getvalue(), encoding="utf-8", errors="backslashreplace")

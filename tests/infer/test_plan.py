@@ -1,5 +1,7 @@
 """Where stains go, decided and told before any work."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,16 @@ def test_nothing_is_invented_where_the_file_states_nothing(tmp_path: Path, stain
     tifffile.imwrite(tmp_path / "plain.tif", he(8, 8), photometric="rgb")
     with pytest.raises(ValueError, match="does not say that chromogen made it"):
         read_provenance(tmp_path / "plain.tif")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of other systems are Unicode")
+def test_a_name_that_is_no_unicode_does_not_end_the_batch(slides: Path, tmp_path: Path, stain) -> None:
+    odd = Path(os.fsdecode(os.fsencode(slides) + b"/\xff.png"))
+    try:
+        odd.write_bytes((slides / "1.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    Path(os.fsdecode(os.fsencode(slides) + b"/\xfe.tif")).write_bytes(b"II*\0nothing")
+    done = translate_folder(stain, slides, tmp_path / "out")
+    assert [(file.source, file.status) for file in done.files][2:] == [("\\udcfe.tif", "failed"), ("\\udcff.png", "ok")]
+    assert len(json.loads((tmp_path / "out" / "translation.json").read_text(encoding="utf-8"))["files"]) == 4
