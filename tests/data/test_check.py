@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from chromogen.data.check import check_folder
 from chromogen.data.pairs.layouts import NotRecognisedError, find_pairs
+from chromogen.data.pairs.sets import FolderData
 from tests.miniatures import pairs as miniatures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -140,3 +141,22 @@ def test_no_radiology_case_is_taken_for_pairs() -> None:
     for case in sorted(folder.iterdir()):
         with pytest.raises(NotRecognisedError):
             find_pairs(case)
+
+
+def test_one_picture_in_two_classes_under_another_format_is_told(tmp_path: Path) -> None:
+    greys(tmp_path, "one/a.png", "one/b.png", "two/c.png", "two/d.png")
+    Image.open(tmp_path / "one/a.png").save(tmp_path / "two/e.tif")
+    Image.open(tmp_path / "one/b.png").save(tmp_path / "two/f.png", compress_level=0)
+    problems = check_folder(tmp_path).problems
+    assert len(problems) == 2 and all("are the same image, once one and once two" in problem for problem in problems)
+
+
+def test_slides_that_names_carry_are_split_whole(tmp_path: Path) -> None:
+    """MIST's names; also names of TCGA and of patients. Whole slides validate, and none of them trains."""
+    for slides in (["15M2102762", "100M2004069", "7M1"], ["TCGA-A2-A0T2", "TCGA-A2-A0T3"], ["patient1", "patient2"]):
+        root = tmp_path / slides[0]
+        pictures(root, *(f"train{side}/{slide}_{place}.png" for slide in slides for place in range(4) for side in "AB"))
+        data = FolderData(root=root, crop_px=16, validation_share=0.34)
+        train, val = ({name.rpartition("_")[0] for name in data.open(split).names} for split in ("train", "val"))
+        known = [slide for slide in slides if slide != "7M1"]
+        assert train and val and not (train & val & set(known)) and len(val & set(known)) <= 1

@@ -51,7 +51,7 @@ def check_cases(source: CaseSource) -> CaseReport:
     layout, found = find_studies(source.root, source.layout, source.modalities, source.patient_pattern)
     reader = Reader(source, found, source.classes)
     studies = [_look(study, reader, found) for study in found.studies]
-    twins = twins_in(found.studies)
+    twins = twins_in(found.studies, decoded=True)
     splits = splits_of(source, found, twins, {facts.study.name for facts in studies if facts.origin == "synthetic"})
     for facts in studies:
         facts.split = splits[facts.study.name]

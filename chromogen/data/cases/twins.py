@@ -11,6 +11,8 @@ import numpy as np
 from chromogen.data.cases.pictures import array_at, read_picture
 from chromogen.data.cases.studies import Study
 from chromogen.data.cases.volumes import is_volume, open_volume
+from chromogen.data.images import SUFFIXES
+from chromogen.data.looks import look_at, same_pictures
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,35 @@ class Twin:
     members: tuple[tuple[Study, Path], ...]
 
 
-def twins_in(studies: Sequence[Study]) -> list[Twin]:
-    """Groups of images with the same content. Only files of one size are read. Images of one grey level do not count."""
+def twins_in(studies: Sequence[Study], decoded: bool = False) -> list[Twin]:
+    """Groups of images with the same content. Only files of one size are read. Images of one grey level do not count.
+
+    With `decoded`, pictures are read whole, and those of the same pixels count under another format or compression too.
+    """
     places = [(study, path) for study in studies for path in dict.fromkeys(path for _, path in study.images)]
+    groups: list[list[tuple[Study, Path]]] = []
+    if decoded:
+        groups += _of_same_pixels([place for place in places if _is_picture(*place)])
+        places = [place for place in places if not _is_picture(*place)]
+    groups += _of_same_bytes(places)
+    return [Twin(tuple(group)) for group in groups if len(group) > 1 and not _is_blank(*group[0])]
+
+
+def _is_picture(study: Study, path: Path) -> bool:
+    return study.index is None and path.suffix.casefold() in SUFFIXES
+
+
+def _of_same_pixels(places: Sequence[tuple[Study, Path]]) -> list[list[tuple[Study, Path]]]:
+    by_path: dict[Path, list[tuple[Study, Path]]] = defaultdict(list)
+    for study, path in places:
+        by_path[path].append((study, path))
+    alike = [paths for _, paths in same_pictures(look_at(list(by_path)))]
+    shared = {path for paths in alike for path in paths}
+    again = [[path] for path, members in by_path.items() if len(members) > 1 and path not in shared]
+    return [[member for path in paths for member in by_path[path]] for paths in [*alike, *again]]
+
+
+def _of_same_bytes(places: Sequence[tuple[Study, Path]]) -> list[list[tuple[Study, Path]]]:
     sizes: dict[object, list[tuple[Study, Path]]] = defaultdict(list)
     for study, path in places:
         try:
@@ -37,7 +65,7 @@ def twins_in(studies: Sequence[Study]) -> list[Twin]:
         for study, path in alike:
             if starts[_start(study, path)] > 1:
                 groups[_content(study, path)].append((study, path))
-    return [Twin(tuple(group)) for key, group in groups.items() if key and len(group) > 1 and not _is_blank(*group[0])]
+    return [group for key, group in groups.items() if key]
 
 
 def merged(patients: Sequence[str], twins: Sequence[Twin]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from chromogen.config import nearest
 from chromogen.data.images import PairImages, image_facts, read_image, resize_image
+from chromogen.data.names import comparable
 from chromogen.data.pairs.augment import Draws
 from chromogen.data.pairs.layouts import find_pairs
 from chromogen.data.pairs.table import Pair, PairTable
@@ -108,10 +109,11 @@ class FolderData(Draws):
                     "leave data.held-out empty, or move the val split into train"
                 )
             names = [pair.name for pair in pool]
-            for name in self.held_out:
-                if stem_of(name) not in names and name not in names:
+            asked = {name: {comparable(name), comparable(stem_of(name))} for name in self.held_out}
+            for name, forms in asked.items():
+                if not any(comparable(known) in forms for known in names):
                     raise ValueError(f"held_out {name!r} is not in {self.root} outside its test split; {_few(name, names)}")
-            held = [pair for pair in pool if pair.name in {*self.held_out, *map(stem_of, self.held_out)}]
+            held = [pair for pair in pool if any(comparable(pair.name) in forms for forms in asked.values())]
             groups = {pair.group for pair in held}
             return [pair for pair in pool if pair.group not in groups], held
         if given or self.validation_share == 0 or not pool:
