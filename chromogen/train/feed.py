@@ -4,6 +4,8 @@ Stains are learned from pairs and judged by their pictures; synthesis and readin
 (`Measured.measure`). The loop knows neither.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from chromogen.data.cases.prepared import Prepared, PreparedData
 from chromogen.data.pairs.batches import train_batches
-from chromogen.data.pairs.sets import FolderData, PhantomData
+from chromogen.data.pairs.sets import FolderData, FolderPairs, PhantomData
 from chromogen.method import Measured, Method, Watched
 from chromogen.tensors import Batch, CaseBatch, SignedImages, Uint8Image, on_device
 from chromogen.train.run import Run
@@ -35,6 +37,9 @@ class Feed(Protocol):
 
     def names(self, numbers: Sequence[int]) -> list[str]:
         """Of the pairs or cases of these numbers, as a batch's `index` counts them."""
+
+    def contents(self) -> dict[str, Any]:
+        """What is there, wherever it lies: "count" of pairs or cases, "sha256" of their names and the sizes of their files."""
 
     def judge(self, nets: nn.ModuleDict, device: torch.device) -> tuple[Scores, Rows]: ...
 
@@ -75,6 +80,16 @@ class PairFeed:
         for batch in train_batches(self.data, loop.batch_size, loop.seed, first, count, loop.workers, rank, world):
             yield {**batch, "source": _filled_up(batch["source"], multiple), "target": _filled_up(batch["target"], multiple)}
 
+    def contents(self) -> dict[str, Any]:
+        facts: list[object] = []
+        train = self.data.open("train")
+        for pairs in (train, self.validation):
+            facts += pairs.names
+            if isinstance(pairs, FolderPairs):
+                files = [path for pair in pairs.pairs for path in (pair.source, pair.target) if path]
+                facts += [path.stat().st_size for path in (*files, *pairs.lone_targets)]
+        return _contents(len(train) + len(self.validation), facts)
+
     def names(self, numbers: Sequence[int]) -> list[str]:
         names = self.data.open("train").names
         return [names[number] for number in numbers]
@@ -112,6 +127,9 @@ class CaseFeed:
         loop = self.run.loop
         return self.data.batches(self.data.train_split, loop.batch_size, loop.seed, first, count, rank, world)
 
+    def contents(self) -> dict[str, Any]:
+        return _contents(len(self.prepared), [(case.name, case.patient, case.split) for case in self.prepared.index.cases])
+
     def names(self, numbers: Sequence[int]) -> list[str]:
         return [self.prepared.index.cases[number].name for number in numbers]
 
@@ -145,6 +163,10 @@ class CaseFeed:
             "classes": self.prepared.index.classes,
             "on": f"{self.held_out} held-out cases, while training",
         }
+
+
+def _contents(count: int, facts: Sequence[object]) -> dict[str, Any]:
+    return {"count": count, "sha256": hashlib.sha256(json.dumps(facts).encode()).hexdigest()}
 
 
 def _filled_up(images: SignedImages, multiple: int) -> SignedImages:

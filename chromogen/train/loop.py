@@ -67,6 +67,7 @@ class Training:
     def __init__(self, run: Run, out: Path, processes: Processes, console: Console, resume: bool = False) -> None:
         self.run, self.loop, self.out, self.processes, self.console = run, run.loop, out, processes, console
         self.feed = feed_of(run)
+        self.contents = self.feed.contents()
         torch.manual_seed(self.loop.seed)
         nets = run.method.networks().to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ancestor = _begin_with(run.start_from, nets) if run.start_from and not resume else None
@@ -96,13 +97,21 @@ class Training:
         changed = _differences(header["run"], self.run.fields())
         if changed:
             raise ValueError(
-                f"{self.out} holds a run with other fields ({', '.join(changed)}); "
-                "resume it unchanged, or start anew with another --out"
+                f"{self.out} holds a run with other fields ({', '.join(changed)}); resume it unchanged, {self._anew()}"
+            )
+        there, before = self.contents, header.get("contents")  # a state of before has none
+        if before and before["sha256"] != there["sha256"]:
+            raise ValueError(
+                f"{self.out} learned from other data than lies there now ({before['count']} pairs or cases then, "
+                f"{there['count']} now; names or sizes differ); put the data back as they were, {self._anew()}"
             )
         saving.restore(self.state, self.out / STATE, header, tensors, self.processes)
         self.ancestor = from_fields(Card, header["ancestor"]) if header["ancestor"] else None
         saving.continue_random(self.state, self.processes)
         self.console.print(f"resuming at step {self.state.step} of {self.loop.steps}")
+
+    def _anew(self) -> str:
+        return f"or start anew from its weights: --start-from {self.out} with another --out"
 
     def go(self) -> Outcome:
         """Take the steps that remain; log, validate and save when due; stop when asked to."""
@@ -236,7 +245,8 @@ class Training:
 
     def _save(self) -> None:
         ancestor = to_fields(self.ancestor) if self.ancestor else None
-        saving.save(self.state, self.out / STATE, self.processes, {"run": self.run.fields(), "ancestor": ancestor})
+        belongs_to = {"run": self.run.fields(), "ancestor": ancestor, "contents": self.contents}
+        saving.save(self.state, self.out / STATE, self.processes, belongs_to)
         if self.processes.first:
             nets = self.state.translating()
             save_model(self.out / f"last{SUFFIX}", self.run.method, nets, self._card({}))
@@ -312,6 +322,8 @@ def _check_folder(out: Path, resume: bool) -> None:
 _FREE_TO_CHANGE = {
     "loop.workers",
     "loop.log_every",
+    "loop.save_every",
+    "loop.validate_every",
     "loop.recompute",
     "data.cache_gib",
     "data.root",

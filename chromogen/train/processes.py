@@ -1,4 +1,8 @@
-"""One process or several (`torchrun --nproc-per-node 2 -m chromogen train ...`): rank, device, and averages across them."""
+"""One process or several (`torchrun --nproc-per-node 2 -m chromogen train ...`): rank, device, and averages across them.
+
+Gradients are averaged, batch norm is not: each process norms with its own images, and the first one's running statistics are
+those that are saved.
+"""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from torch import nn
 
 from chromogen.checkpoint import file_sha256, load_model, read_tensors
 from chromogen.data.pairs.batches import train_batches
-from chromogen.data.pairs.sets import PhantomData
+from chromogen.data.pairs.sets import FolderData, PhantomData
 from chromogen.methods import pyramid_pix2pix
 from chromogen.phantom.tissue.phantom import Phantom
 from chromogen.train import loop as looping
@@ -282,11 +283,38 @@ def test_a_folder_in_use_and_a_changed_run_are_refused(tmp_path: Path) -> None:
     other = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, weight_l1=1.0))
     with pytest.raises(ValueError, match="method.weight_l1"):
         train(other, out, resume=True, quiet=True)
-    moved = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, workers=1, log_every=5))
+    moved = dataclasses.replace(RUN, loop=dataclasses.replace(LOOP, workers=1, log_every=5, save_every=9, validate_every=4))
     assert train(moved, out, resume=True, quiet=True).step == 6  # what cannot change a byte may change
     wider = dataclasses.replace(RUN, method=dataclasses.replace(METHOD, width=5))
-    with pytest.raises(ValueError, match="method.width"):
+    with pytest.raises(ValueError, match=f"method.width.*start anew from its weights: --start-from {re.escape(str(out))}"):
         train(wider, out, resume=True, quiet=True)
+
+
+def test_a_folder_that_changed_is_noticed_on_resume_and_one_that_moved_is_not(tmp_path: Path) -> None:
+    def write(number: int, side_px: int = 40) -> None:
+        for side in ("HE", "IHC"):
+            (tmp_path / "data" / side).mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / side / f"{number:05d}_train_1+.png")
+
+    for number in range(3):
+        write(number)
+    data = FolderData(tmp_path / "data", crop_px=32, validation_share=0)
+    run = dataclasses.replace(RUN, data=data, loop=dataclasses.replace(LOOP, steps=1))
+    train(run, tmp_path / "run", quiet=True)
+    assert train(run, tmp_path / "run", resume=True, quiet=True).step == 1
+    write(3)
+    with pytest.raises(ValueError, match=r"other data than lies there now \(3 pairs or cases then, 4 now.*--start-from"):
+        train(run, tmp_path / "run", resume=True, quiet=True)
+    for side in ("HE", "IHC"):
+        (tmp_path / "data" / side / "00003_train_1+.png").unlink()
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    moved = dataclasses.replace(run, data=dataclasses.replace(data, root=tmp_path / "elsewhere"))
+    assert train(moved, tmp_path / "run", resume=True, quiet=True).step == 1
+    (tmp_path / "elsewhere").rename(tmp_path / "data")
+    write(2, side_px=44)
+    with pytest.raises(ValueError, match="3 now; names or sizes differ"):
+        train(run, tmp_path / "run", resume=True, quiet=True)
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
