@@ -7,7 +7,7 @@ black beyond what stains reach, looked for on a thumbnail: specks are no ink. Ev
 """
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
@@ -42,6 +42,11 @@ def unseen(image: Uint8Image) -> Mask | None:
     found = [mask for mask in (padding(image), ink(image)) if mask is not None]
     hidden = np.logical_or.reduce(found) if found else None
     return None if hidden is None or hidden.all() else hidden
+
+
+def glass(image: Uint8Image, hidden: Mask | None) -> Float[np.ndarray, "3"]:
+    """Colour of empty glass in unit RGB (`chromogen.color.background`), of what is not hidden."""
+    return background(image, None if hidden is None else ~hidden)
 
 
 def showing(hidden: Mask | None, least_px: int = 1) -> tuple[slice, slice]:

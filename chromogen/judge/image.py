@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from chromogen.color import background, dab_density
+from chromogen.color import dab_density
 from chromogen.data.images import Decoded, decode_image
 from chromogen.evaluate import controls
 from chromogen.evaluate.distribution.extractors.extractor import Extractor
@@ -22,7 +22,7 @@ from chromogen.judge.files import Files, fitting, shown
 from chromogen.judge.judging import Tools
 from chromogen.levels import level_from_name
 from chromogen.tensors import Uint8Image
-from chromogen.tissue import unseen
+from chromogen.tissue import glass, unseen
 
 Measures = dict[str, float]
 MEASURES = ("psnr", "ssim", "sharpness")
@@ -89,7 +89,7 @@ def score(files: Files, tools: Tools) -> ImageScore:
     notes: list[str] = []
 
     hidden = unseen(target)
-    light = background(target, None if hidden is None else ~hidden)
+    light = glass(target, hidden)
     dab = amounts.Dab(dab_density(target, light), hidden)
     real = {"dab_target": dab.amounts["dab"]}
     for name, image in beside.items():

@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from chromogen.color import H_E, background, optical_density, transmittance
+from chromogen.color import H_E, optical_density, transmittance
 from chromogen.data.images import PairImages
 from chromogen.tensors import Uint8Image
+from chromogen.tissue import glass, unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +75,9 @@ def augment(images: PairImages, draws: Draws, rng: np.random.Generator) -> PairI
     elif target is not None:
         if source.shape != target.shape:
             raise ValueError(f"{images.name}: the source is {_size(source)} px, the target {_size(target)} px; make them equal")
-        target = view.of(target if not draws.same_glass else relit(target, background(source), background(target)))
+        target = view.of(target if not draws.same_glass else relit(target, _light(source), _light(target)))
     source = view.of(source)
-    return replace(images, source=source if jitter is None else restain(source, jitter, background(source)), target=target)
+    return replace(images, source=source if jitter is None else restain(source, jitter, _light(source)), target=target)
 
 
 def relit(image: Uint8Image, wanted: Float[np.ndarray, "3"], present: Float[np.ndarray, "3"]) -> Uint8Image:
@@ -127,6 +128,11 @@ def restain(image: Uint8Image, scale: Float[np.ndarray, "2"], white: Float[np.nd
         light *= tables[:, 2, channel][image[..., 2]]
         restained[..., channel] = np.clip(np.rint(light), 0, 255)
     return restained
+
+
+def _light(image: Uint8Image) -> Float[np.ndarray, "3"]:
+    """The light of the slide, which padding does not have."""
+    return glass(image, unseen(image))
 
 
 def _size(image: Uint8Image) -> str:

@@ -22,12 +22,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from chromogen.color import background, optical_density
+from chromogen.color import optical_density
 from chromogen.data.images import PairImages
 from chromogen.data.pairs.sampling import thumbnail
 from chromogen.data.pairs.sets import PairSet, survey
 from chromogen.tensors import Uint8Image
-from chromogen.tissue import TISSUE, Mask, extremes, inked, padding, unseen
+from chromogen.tissue import TISSUE, Mask, extremes, glass, inked, padding, unseen
 
 EDGE_PX = 12  # as far as the widest of the Gaussians reaches
 DETAIL_PX, SMALL_PX = 512, 128  # shorter side of what blur, and of what everything else is measured on, at least
@@ -114,7 +114,7 @@ class _Tissue:
 
     @classmethod
     def of(cls, image: Uint8Image, hidden: Mask | None) -> "_Tissue":
-        density = optical_density(image / 255.0, background(image, None if hidden is None else ~hidden)).mean(axis=2)
+        density = optical_density(image / 255.0, glass(image, hidden)).mean(axis=2)
         if hidden is not None:
             density[hidden] = 0
         return cls(density, density > TISSUE, image, 1 - _share(hidden))

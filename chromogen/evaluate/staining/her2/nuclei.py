@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 from scipy.spatial import cKDTree
 
-from chromogen.color import BAND_ROWS, H_DAB, H_E, Stains, background, optical_density
+from chromogen.color import BAND_ROWS, H_DAB, H_E, Stains, optical_density
 from chromogen.evaluate.pixels.smoothing import smoothed
 from chromogen.tensors import Uint8Image
-from chromogen.tissue import Mask
+from chromogen.tissue import Mask, glass
 
 Density = Float32[np.ndarray, "height width"]
 FINEST_MPP, COARSEST_MPP = 0.1, 2.0
@@ -65,7 +65,7 @@ def densities(image: Uint8Image, stains: Stains, hidden: Mask | None = None) -> 
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"the image must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
-    white = background(image, None if hidden is None else ~hidden)
+    white = glass(image, hidden)
     levels = np.arange(256, dtype=np.float32) / 255
     table = np.ascontiguousarray(optical_density(levels[:, None].repeat(3, axis=1), white.astype(np.float32)).T)
     weights = [*stains.inverse.astype(np.float32).T, np.full(3, 1 / 3, dtype=np.float32)]

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from chromogen.color import H_E_DAB, background, optical_density
+from chromogen.color import H_E_DAB, optical_density
 from chromogen.tensors import Uint8Image
-from chromogen.tissue import Mask, showing, unseen
+from chromogen.tissue import Mask, glass, showing, unseen
 
 Plane = Float[np.ndarray, "height width"]
 
@@ -87,7 +87,7 @@ class _Seen:
 def _channel_densities(image: Uint8Image, hidden: Mask | None) -> list[Plane]:
     """Optical density of red, green and blue, 0 where hidden. There are 256 values a channel: each logarithm is taken once."""
     values = np.arange(256)[:, None].repeat(3, axis=1) / 255
-    white = background(image, None if hidden is None else ~hidden)
+    white = glass(image, hidden)
     table = optical_density(values, white).astype(np.float32)
     planes = [table[:, c][image[..., c]] for c in range(3)]
     if hidden is not None:
