@@ -79,8 +79,9 @@ def _facts(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
 
 def _notes(table: PairTable, files: Mapping[Path, FileFacts]) -> list[str]:
     notes = list(table.notes)
-    if table.layout == "bci":
+    if table.layout == "bci" and all(pair.group == name_without_level(pair.name) for pair in table.pairs):
         notes.append("these names hold no patient or slide id: that no patient is in two splits cannot be verified")
+    if table.layout == "bci" and any(pair.level is not None for pair in table.pairs):
         notes.append("the HER2 level in a name is the slide's, not the patch's")
     dressed = Counter(
         f"{facts.format} inside {path.suffix.lower()}"
