@@ -196,6 +196,7 @@ def test_what_is_no_h_dab_image_is_said_everywhere_in_the_same_words(
         numbers = [row["class"], row["prob_0"], row["percent_positive"], row["h_score_cell"], row["h_score_pixel"]]
         assert numbers == [""] * 5 and row["cells"] == "0", name
         assert record["her2"]["class"] is None and record["dab"]["h_score_pixel"] is None
+        assert record["dab"]["white"] is None  # nothing was measured
     capsys.readouterr()
     assert run("--reread", out) == 1  # what it is was measured, and is known without the image
     assert "no H-DAB image: grey.png" in capsys.readouterr().err

@@ -105,7 +105,7 @@ class ReadOut:
             "dab": {
                 "od_thresholds": list(self.thresholds.pixel_od),
                 "stain_vectors": dict(zip(H_DAB.names, (list(v) for v in H_DAB.vectors), strict=True)),
-                "white": [round(value, 4) for value in self.view.white],
+                "white": None if self.view.stranger else [round(value, 4) for value in self.view.white],
                 "percent_positive": _number(self.pixels_positive),
                 "h_score_pixel": _number(self.h_score_pixel),
             },
