@@ -24,6 +24,7 @@ Member = TypeVar("Member", Pair, Path)
 LOOKED_AT = 100  # pairs, evenly spaced in the set: decoding and naming pictures takes longer than all else
 THUMBNAIL_PX = 128  # shorter side, at least
 LEAST_PX = 80  # shorter side from which on it can be told whether a picture is turned
+FEW, BEYOND_CHANCE = 0.03, 1.3  # share of the pairs, and the agreement, from which on a turned pair is no chance
 NAMED = 3  # examples in a sentence
 
 
@@ -136,6 +137,8 @@ def _turned(seen: Sequence[Seen]) -> Iterator[str]:
         return
     table = np.stack([one.agreement for one in compared if one.agreement is not None])
     single = [of_one(row) for row in table]
+    if sum(turn > 0 for turn in single) < FEW * len(single):  # among many one may agree by chance: only the clearest count
+        single = [turn if row[turn] > BEYOND_CHANCE else 0 for turn, row in zip(single, table, strict=True)]
     most = of_all(table) or next((turn for turn in set(single) if turn and single.count(turn) > len(single) / 2), 0)
     cure = "turn them back so that both images of a pair show the place alike"
     if most:
