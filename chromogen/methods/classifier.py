@@ -14,7 +14,7 @@ Ours (not in the variant "thesis")
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,7 @@ RIGHT, WRONG, UNKNOWN = (0.2, 0.8, 0.2), (0.9, 0.2, 0.2), (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Classifier:
+    sides_px: ClassVar[tuple[int, int]] = (1, 16)  # of images: multiples of the first, from the second
     modalities: int = 1
     channels: int = 1  # of an image
     classes: int = 3

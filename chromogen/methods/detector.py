@@ -29,7 +29,7 @@ from chromogen.losses.reading import label_of
 from chromogen.method import Optimizer, Player, Practice, Schedule, Source, Update
 from chromogen.nets.blocks import started
 from chromogen.nets.readers import FeatureNorm, ReaderPerModality, read_each
-from chromogen.nets.ssd import LEAST_PX, SSD, BoxReading, Shapes, Spacing
+from chromogen.nets.ssd import LEAST_PX, SSD, BoxReading, Shapes, Spacing, maps_of
 from chromogen.tensors import CaseBatch, UnitImages
 
 Reading = tuple[Float[Tensor, "boxes 4"], Float[Tensor, " boxes"], Int64[Tensor, " boxes"]]
@@ -73,6 +73,12 @@ class Detector:
     @property
     def released(self) -> tuple[str, ...]:
         return ("reader",)
+
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """Images may have any sides, from this one: the last map's step, and one pixel more."""
+        first, maps = maps_of(self.size_px)
+        return 1, 2 ** (first + maps - 1) + 1
 
     def networks(self) -> nn.ModuleDict:
         kind = (self.norm, self.shapes, self.spacing, self.smallest, self.largest)

@@ -21,7 +21,7 @@ Ours (not in the variant "thesis")
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ CLASS = {"cross-entropy": synthesis.cross_entropy, "index": synthesis.index_squa
 
 @dataclass(frozen=True)
 class ModalityTranslator:
+    sides_px: ClassVar[tuple[int, int]] = (16, 32)  # of images: multiples of the first, from the second
     modalities: int = 4
     channels: int = 1
     width: int = 64

@@ -15,6 +15,7 @@ Ours (not in the variant "thesis")
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ from chromogen.tensors import CaseBatch
 
 @dataclass(frozen=True)
 class OrganReader:
+    sides_px: ClassVar[tuple[int, int]] = (8, 16)  # of images: multiples of the first, from the second
     width: int = 32
     soften: float = 0.5  # the share of line maps that are softened
     weight_organ: float = 1.0

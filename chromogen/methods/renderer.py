@@ -25,7 +25,7 @@ Ours (not in the variant "thesis")
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ Planes = Float[Tensor, "batch planes height width"]
 
 @dataclass(frozen=True)
 class Renderer:
+    sides_px: ClassVar[tuple[int, int]] = (16, 32)  # of images: multiples of the first, from the second
     modalities: int = 4
     channels: int = 1
     label: labels.LabelKind = "segmentation"

@@ -14,6 +14,7 @@ Ours (not in the variant "thesis")
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,7 @@ SHOWN = 4  # cases
 
 @dataclass(frozen=True)
 class Segmenter:
+    sides_px: ClassVar[tuple[int, int]] = (8, 16)  # of images: multiples of the first, from the second
     modalities: int = 1
     channels: int = 1  # of an image
     classes: int = 2  # of a pixel, 0 included

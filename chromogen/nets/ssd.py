@@ -64,6 +64,12 @@ class DefaultBoxes:
         return torch.cat(made)
 
 
+def maps_of(size_px: int) -> tuple[int, int]:
+    """Of images of that shorter side: how often they are halved before the first map, and how many maps there are."""
+    first = 3 if size_px >= 256 else 2
+    return first, min(MAPS, int(math.log2(size_px / 2 ** (first + 1))) + 1)
+
+
 class SSD(nn.Module):
     """Maps of up to six sizes, each halved from the one before, say what is in the default boxes around their cells.
 
@@ -87,8 +93,7 @@ class SSD(nn.Module):
         super().__init__()
         if size_px < LEAST_PX:
             raise ValueError(f"a detector reads images from {LEAST_PX} px, got {size_px} px")
-        self.first = 3 if size_px >= 256 else 2
-        maps = min(MAPS, int(math.log2(size_px / 2 ** (self.first + 1))) + 1)
+        self.first, maps = maps_of(size_px)
         self.boxes = DefaultBoxes(tuple(2 ** (self.first + k) for k in range(maps)), shapes, spacing, smallest, largest)
         self.classes = classes
         self.pool = nn.AvgPool2d(2, ceil_mode=True)

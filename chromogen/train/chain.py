@@ -17,13 +17,14 @@ from rich.progress import Progress
 from chromogen import methods
 from chromogen.checkpoint import SUFFIX, file_sha256
 from chromogen.config import nearest, to_fields
-from chromogen.data.cases.prepared import PreparedData
+from chromogen.data.cases.prepared import Prepared, PreparedData
 from chromogen.data.cases.source import CaseSource
 from chromogen.files import write_json
 from chromogen.method import Trainable
 from chromogen.train.loop import STATE, train
 from chromogen.train.prepare import Drawing, made_by, prepare
 from chromogen.train.run import Frozen, Loop, Run
+from chromogen.train.suits import check_sizes, check_stages, told
 
 FILE = "chain.json"
 FORMAT = 1
@@ -89,10 +90,18 @@ def train_chain(
     console = Console(stderr=True, quiet=quiet, markup=False, highlight=False, emoji=False)
     wanted = _with_ancestors(chain, only)
     _check_folder(out)
+    trained = {name: chain.stages[name].method for name in wanted}
+    if chain.cases.size_px is not None:
+        size = chain.cases.size_px
+        check_sizes(trained, (size, size) if isinstance(size, int) else size)
     done = Done()
     key = made_by(chain.cases, chain.drawing)[:10]
     folder = out / f"prepared-{key}"
     _prepare(chain, folder, console)
+    prepared = Prepared(folder)
+    check_stages(trained, prepared)
+    for sentence in told(prepared):
+        console.print(sentence, soft_wrap=True)
     done.prepared = folder.name
     _write(out, chain, done, command)
     for number, name in enumerate(wanted, start=1):

@@ -117,7 +117,7 @@ class CaseFeed:
         assert isinstance(run.data, PreparedData)
         self.run, self.method, self.data = run, method, run.data
         self.prepared = self.data.open()
-        _check_shapes(method, self.prepared)
+        check_shapes(method, self.prepared)
         there = self.prepared.of_split(self.data.validation_split)
         self.held_out = min(run.loop.validation_images, len(there))
         # over the whole of the split: neighbours are slices of one volume, and alike
@@ -188,7 +188,7 @@ def _uint8(rows: Tensor) -> list[Uint8Image]:
     return list(scaled.permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _check_shapes(method: Measured, prepared: Prepared) -> None:
+def check_shapes(method: Measured, prepared: Prepared) -> None:
     """ValueError when a method was set up for other modalities, channels or classes than the cases have."""
     index = prepared.index
     boxes = 1 if hasattr(method, "most_overlap") else 0  # a detector does not count the background

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from chromogen.bench.utility.sets import open_made, open_real, shared_origin
+from chromogen.data.cases.check import check_cases
 from chromogen.data.cases.prepared import Prepared
-from chromogen.synthesize.export import About, exporter_named
+from chromogen.data.cases.source import CaseSource
+from chromogen.files import write_json
+from chromogen.synthesize.export import About, exporter_named, write_marked_png
 from chromogen.synthesize.made import MadeCase
 from tests.bench.prepared_sets import brains, squares
 
@@ -40,6 +43,7 @@ def exported(folder: Path, like: Prepared, layout: str, count: int = 3, consecut
             }
         )  # fmt: skip
         cases.append(case)
+    exporter.finish([row for row in rows if not row["audit"]["copy"]])
     rows.append({"batch": 0, "done": True})
     (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = {"settings": {"layout": layout, "consecutive": consecutive}, "prepared": index.made_by}
@@ -47,9 +51,10 @@ def exported(folder: Path, like: Prepared, layout: str, count: int = 3, consecut
     return cases
 
 
-@pytest.mark.parametrize(
-    ("label", "layout"), [("mask", "png"), ("mask", "nnunet"), ("mask", "coco"), ("category", "classes"), ("boxes", "coco")]
-)
+WRITTEN = [("mask", "png"), ("mask", "nnunet"), ("mask", "coco"), ("category", "classes"), ("boxes", "coco")]
+
+
+@pytest.mark.parametrize(("label", "layout"), WRITTEN)
 def test_what_synthesize_wrote_is_read_back(tmp_path: Path, label: Any, layout: str) -> None:
     real = Prepared(brains(tmp_path / "real") if label == "mask" else squares(tmp_path / "real", label))
     cases = exported(tmp_path / "made", real, layout)
@@ -66,6 +71,22 @@ def test_what_synthesize_wrote_is_read_back(tmp_path: Path, label: Any, layout: 
             assert np.array_equal(made.arrays["boxes"][number], case.boxes)
     again = open_made(tmp_path / "made", real, tmp_path / "out")
     assert again.root == made.root and again.identity == made.identity
+
+
+@pytest.mark.parametrize(("label", "layout"), WRITTEN)
+def test_every_made_format_checks_clean(tmp_path: Path, label: Any, layout: str) -> None:
+    """`data check` knows the layouts of made sets, with the pictures of the whole set and the quarantine beside the cases."""
+    real = Prepared(brains(tmp_path / "real") if label == "mask" else squares(tmp_path / "real", label))
+    made = tmp_path / "made"
+    exported(made, real, layout, 5)
+    for name in ("overview.png", "grid.png", "between.png", "quarantine/images/synthetic-0-00009_T1.png"):
+        write_marked_png(made / name, np.zeros((9, 9), np.uint8), {})
+    write_json(made / "manifest.json", {"origin": "synthetic", "cases": "cases.jsonl"})
+    report = check_cases(CaseSource(str(made)))
+    assert not report.problems
+    assert report.facts[0].endswith("made layout, 4 patients, 4 studies, 4 cases") and "4 cases are synthetic" in report.notes
+    assert {facts.split for facts in report.studies} == {"train"}
+    assert all(facts.cases == 1 for facts in report.studies)
 
 
 def test_masks_are_not_made_up_where_a_set_has_none(tmp_path: Path) -> None:
