@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from chromogen.checkpoint import file_sha256
+from chromogen.data.cases.check import check_cases
+from chromogen.data.cases.reading import SliceRule
 from chromogen.data.cases.source import CaseSource, open_cases
 from chromogen.methods.organ_reader import OrganReader
 from chromogen.methods.renderer import Renderer
@@ -172,6 +174,22 @@ def test_every_file_says_that_it_is_synthetic_and_is_read_back_as_that(parts: Pa
         (tmp_path / "moved" / name).unlink()
     moved = open_cases(CaseSource(str(tmp_path / "moved"), shares=(0, 1e-9, 1), split="shuffle", seed=0))
     assert {(member.origin, member.split) for member in moved.members} == {("synthetic", "train")}
+
+
+@pytest.mark.usefixtures("organ_everywhere")
+@pytest.mark.parametrize("layout", ["png", "nnunet", "coco"])
+def test_data_check_knows_our_own_layouts(parts: Parts, tmp_path: Path, layout: str) -> None:
+    synthesize(parts, wanted(layout=layout), tmp_path)
+    report = check_cases(CaseSource(str(tmp_path), slices=SliceRule(min_foreground=0)))
+    assert report.problems == ()
+    assert report.facts[0] == f"{tmp_path}: made layout, 3 patients, 3 studies, 3 cases"
+    assert report.facts[1] == "modalities: T1, T1c, T2, FLAIR" and report.facts[2] == "train: 3 patients, 3 cases"
+    assert "3 cases are synthetic" in report.notes
+    cases = open_cases(CaseSource(str(tmp_path), slices=SliceRule(min_foreground=0)))
+    assert {case.label for case in [cases]} == {"boxes" if layout == "coco" else "mask"} and cases[0].images["T2"].shape == (
+        32,
+        32,
+    )
 
 
 @pytest.mark.usefixtures("organ_everywhere")

@@ -36,7 +36,7 @@ PATIENTS = (
     r"^(sub-[A-Za-z0-9]+)(?=_|$)",
     r"^(TCGA[-_]\w{2}[-_]\w{4})(?=[-_]|$)",
     r"^(LIDC-IDRI-\d+)",
-    r"^((?:lung|brain)-\d{4})-\d{3}$",
+    r"^((?:lung|brain|fundus|chest)-\d{4})(?:-\d{3})?$",
     r"(?i)^((?:patient|pat|subject|subj|case|volunteer)[-_ ]?\d+)[-_ ].*$",
     r"(?i)^(.+?)[-_ ](?:slice|frame|axial|coronal|sagittal|time|timepoint|visit|session|ses|layer)[-_ ]?\d+(?:[-_ ].*)?$",
 )

@@ -1,5 +1,6 @@
 """Layouts of a folder a patient, each volume named by its modality: BraTS, open_ms, BRATS 2015."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -109,6 +110,7 @@ def _patient_folders(root: Path, naming: _Naming, modalities: Sequence[str], pat
         )
     if naming is _BRATS:
         _name_tumours(found)
+        _name_phantoms(found, root / "phantom.json")
     return found
 
 
@@ -137,6 +139,17 @@ def _name_tumours(found: Found) -> None:
         found.problems.append(
             f"{', '.join(sorted(words))} of BraTS lie in one folder, and their labels mean different things; part them"
         )
+
+
+def _name_phantoms(found: Found, path: Path) -> None:
+    """What the labels of `chromogen data anatomy brain` mean: lesions, or the four parts of tumours as in BRATS 2015."""
+    if not path.is_file():
+        return
+    try:
+        lesions = json.loads(path.read_text(encoding="utf-8"))["phantom"]["lesions"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not what chromogen data anatomy writes ({error}); draw the phantoms again") from error
+    found.classes = ("none", "lesion") if lesions == "white matter" else _TUMOUR_2015
 
 
 def _roles(paths: Sequence[Path], naming: _Naming, problems: list[str], passed: list[Path]) -> dict[str, Path]:
