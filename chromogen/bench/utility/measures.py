@@ -1,8 +1,10 @@
 """How well a reader finds the labels of cases: the measures of each kind of label, and those of a reader that learned nothing.
 
 mask      dice, iou: means over the classes from 1, cases and modalities, 1 where a class is rightly absent; dice_of_lesions:
-          over cases that have the class alone; sensitivity, specificity, accuracy, auc: of all pixels inside the organ, any
-          class against none (of fundi the organ is the field of view)
+          over cases that have the class alone; mse: squared difference of the probability of any class and the mask of any,
+          a mean over all pixels and cases (the thesis has it in tables 4 and 5 and does not say of what); sensitivity,
+          specificity, accuracy, auc: of all pixels inside the organ, any class against none (of fundi the organ is the
+          field of view)
 category  accuracy, balanced_accuracy, macro_f1; auc: mean over classes of each against all others
 boxes     average_precision (VOC, overlap 0.5), iou of the sure boxes with the true ones they hit, sensitivity_at_1: at one
           false box an image
@@ -31,12 +33,12 @@ Numbers = Int[np.ndarray, " cases"]
 Measures = dict[str, float]
 
 MEASURES = {
-    "mask": ("dice", "dice_of_lesions", "iou", "sensitivity", "specificity", "accuracy", "auc"),
+    "mask": ("dice", "dice_of_lesions", "iou", "mse", "sensitivity", "specificity", "accuracy", "auc"),
     "category": ("accuracy", "balanced_accuracy", "macro_f1", "auc"),
     "boxes": ("average_precision", "iou", "sensitivity_at_1"),
 }
 TOLD = {  # what the means make of cases that lack a class
-    "mask": "Where a class is rightly absent, dice and iou count 1; dice_of_lesions leaves the case out.",
+    "mask": "Where a class is rightly absent, dice and iou count 1; dice_of_lesions leaves it out. Of mse less is better.",
     "category": "auc is a mean over the classes that occur.",
     "boxes": "average_precision is a mean over the classes that occur.",
 }
@@ -139,13 +141,14 @@ def _kept(read: Any, label: str) -> tuple[np.ndarray, ...]:
 
 
 def _of_masks(read: Sequence[tuple[np.ndarray, ...]], truth: Sequence[Any], inside: Sequence[Any], classes: int) -> Measures:
-    dice, iou, of_lesions, values, lesions = [], [], [], [], []
+    dice, iou, mse, of_lesions, values, lesions = [], [], [], [], [], []
     counts = np.zeros(4, dtype=np.int64)
     stride = max(1, math.ceil(sum(int(one.sum()) for one in inside) / MOST_PIXELS))
     for (called, none), mask, where in zip(read, truth, inside, strict=True):
         each = dice_of_classes(called, mask, classes)[1:]
         dice.append(each.mean())
         iou.append(iou_of_classes(called, mask, classes)[1:].mean())
+        mse.append(np.square((1 - none) - (mask > 0)).mean())
         of_lesions += [value for k, value in enumerate(each, start=1) if (mask == k).any()]
         counted = pixel_counts((called > 0).astype(np.float32), mask > 0, where)
         counts += [counted.true_positive, counted.false_positive, counted.false_negative, counted.true_negative]
@@ -156,6 +159,7 @@ def _of_masks(read: Sequence[tuple[np.ndarray, ...]], truth: Sequence[Any], insi
         "dice": float(np.mean(dice)),
         "dice_of_lesions": float(np.mean(of_lesions)) if of_lesions else math.nan,
         "iou": float(np.mean(iou)),
+        "mse": float(np.mean(mse)),
         "sensitivity": pixels.sensitivity,
         "specificity": pixels.specificity,
         "accuracy": pixels.accuracy,

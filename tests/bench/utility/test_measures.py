@@ -34,7 +34,7 @@ def test_masks_are_scored_as_scikit_learn_does(tmp_path: Path) -> None:
     lesion = [[torch.rand(32, 32, generator=generator) for _ in numbers] for _ in range(2)]
     answers = Answers([[torch.stack([1 - one, one]) for one in each] for each in lesion])
     found = measured(answers, nn.ModuleDict(), prepared, numbers, CPU, batch=2)
-    dice, whole_dice, auc, sensitivity, accuracy = [], [], [], [], []
+    dice, whole_dice, mse, auc, sensitivity, accuracy = [], [], [], [], [], []
     for each in lesion:
         truth = [prepared.arrays["mask"][k].ravel() for k in numbers]
         called = [(one > 0.5).numpy().ravel() for one in each]
@@ -45,10 +45,11 @@ def test_masks_are_scored_as_scikit_learn_does(tmp_path: Path) -> None:
         inside = np.concatenate([prepared.arrays["organ"][k].ravel() > 0 for k in numbers])
         all_truth, all_called = np.concatenate(truth)[inside], np.concatenate(called)[inside]
         auc.append(metrics.roc_auc_score(all_truth, np.concatenate([one.numpy().ravel() for one in each])[inside]))
+        mse.append(metrics.mean_squared_error(np.concatenate(truth), np.concatenate([one.numpy().ravel() for one in each])))
         sensitivity.append(metrics.recall_score(all_truth, all_called))
         accuracy.append(metrics.accuracy_score(all_truth, all_called))
     expected = {
-        "dice": whole_dice, "dice_of_lesions": dice, "auc": auc, "sensitivity": sensitivity, "accuracy": accuracy
+        "dice": whole_dice, "dice_of_lesions": dice, "mse": mse, "auc": auc, "sensitivity": sensitivity, "accuracy": accuracy
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx({key: np.mean(one) for key, one in expected.items()})
 
