@@ -24,7 +24,7 @@ from chromogen.method import Trainable
 from chromogen.train.loop import STATE, train
 from chromogen.train.prepare import Drawing, made_by, prepare
 from chromogen.train.run import Frozen, Loop, Run
-from chromogen.train.suits import check_sizes, check_stages, told
+from chromogen.train.suits import check_only, check_sizes, check_stages, told
 
 FILE = "chain.json"
 FORMAT = 1
@@ -38,6 +38,7 @@ class Stage:
     loop: Loop
     lent: tuple[str, ...] = ()  # earlier stages whose networks it sees, frozen
     start_from: str = ""  # an earlier stage whose weights it begins with
+    only: tuple[str, ...] = ()  # image classes it learns from, such as the healthy one; () learns from all
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def train_chain(
     _prepare(chain, folder, console)
     prepared = Prepared(folder)
     check_stages(trained, prepared)
+    for name in wanted:
+        check_only(name, chain.stages[name].only, prepared)
     for sentence in told(prepared):
         console.print(sentence, soft_wrap=True)
     done.prepared = folder.name
@@ -161,7 +164,7 @@ def _write(out: Path, chain: Chain, done: Done, command: str) -> None:
 
 def _run_of(chain: Chain, name: str, out: Path, done: Done) -> Run:
     stage = chain.stages[name]
-    data = replace(chain.data, root=str(out / done.prepared))
+    data = replace(chain.data, root=str(out / done.prepared), only=stage.only or chain.data.only)
     frozen = tuple(Frozen(str(out / done.models[lent]), done.hashes[lent]) for lent in stage.lent)
     start = str(out / done.models[stage.start_from]) if stage.start_from else None
     return Run(stage.method, data, stage.loop, f"{chain.title}: {name}", start, frozen)
@@ -171,6 +174,8 @@ def _decisive(run: Run) -> dict[str, Any]:
     """What of a run decides its weights, without the paths of this machine."""
     assert isinstance(run.data, PreparedData)
     fields = replace(run, data=replace(run.data, root=""), frozen=()).fields()
+    if not run.data.only:
+        del fields["data"]["only"]  # so that what was trained before there was such a choice is still done
     start = file_sha256(Path(run.start_from)) if run.start_from else ""
     loop = {key: value for key, value in fields["loop"].items() if key not in ("workers", "log_every", "recompute")}
     return {**fields, "loop": loop, "start_from": start, "frozen": [one.sha256 for one in run.frozen]}

@@ -118,7 +118,7 @@ class CaseFeed:
         self.run, self.method, self.data = run, method, run.data
         self.prepared = self.data.open()
         check_shapes(method, self.prepared)
-        there = self.prepared.of_split(self.data.validation_split)
+        there = self.data.members(self.prepared, self.data.validation_split)
         self.held_out = min(run.loop.validation_images, len(there))
         # over the whole of the split: neighbours are slices of one volume, and alike
         self.numbers = there[np.linspace(0, len(there) - 1, self.held_out).round().astype(int)] if self.held_out else there

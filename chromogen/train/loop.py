@@ -341,4 +341,5 @@ def _differences(saved: object, wanted: object, where: str = "") -> list[str]:
         ]
     if isinstance(saved, list) and isinstance(wanted, list) and len(saved) == len(wanted):
         return [name for one, other in zip(saved, wanted, strict=True) for name in _differences(one, other, where)]
-    return [] if saved == wanted or where in _FREE_TO_CHANGE else [where]
+    came_later = saved is None and wanted == []  # a field that the older record does not know, and that changes nothing
+    return [] if saved == wanted or came_later or where in _FREE_TO_CHANGE else [where]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from chromogen.data.cases.prepared import Prepared
+from chromogen.data.cases.prepared import Prepared, PreparedData
 from chromogen.method import Measured, Trainable
 from chromogen.methods import name_of
 from chromogen.train.feed import check_shapes
@@ -45,6 +45,19 @@ def check_stages(methods: Mapping[str, Trainable], prepared: Prepared) -> None:
         except ValueError as error:
             sentence = str(error).replace("set method.", f"set --stages.{stage}.method.").replace(" cases.", " --cases.")
             raise ValueError(f"stage {stage!r}: {sentence}") from error
+
+
+def check_only(stage: str, only: tuple[str, ...], prepared: Prepared) -> None:
+    """ValueError, naming the flag, where the cases do not have the image classes that a stage learns from, or none to learn."""
+    try:
+        found = PreparedData("", only=only).members(prepared, "train")
+    except ValueError as error:
+        raise ValueError(f"stage {stage!r}: {error}; set --stages.{stage}.only, without a name to learn from all") from error
+    if not len(found):
+        raise ValueError(
+            f"stage {stage!r} learns from the image class {' or '.join(only)} alone, and no training case is of it; set "
+            f"--stages.{stage}.only, without a name to learn from all, or other --cases.shares"
+        )
 
 
 def told(prepared: Prepared) -> Iterator[str]:

@@ -2,10 +2,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from chromogen.bench.synthesis.ablations import chain_of
 from chromogen.checkpoint import file_sha256, load_model
 from chromogen.data.cases.source import CaseSource
 from chromogen.methods.modality_translator import ModalityTranslator
@@ -161,3 +164,33 @@ def test_alarms_of_a_method_are_said(
     assert train_chain(replace(chain, stages={"organ": chain.stages["organ"]}), tmp_path / "run", device="cpu")
     said = capsys.readouterr()
     assert "step 2: ALARM: score" in said.out + said.err
+
+
+def test_a_stage_may_learn_from_one_image_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the line maps of X-rays, which healthy ones teach; what is trained without such a choice keeps its folder."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        path = tmp_path / "lungs" / ("PNEUMONIA" if number % 2 else "NORMAL") / f"p{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (32, 32), np.uint8)).save(path)
+    seen: dict[str, set[int]] = {"StructureSampler": set(), "OrganReader": set()}
+    for method in (StructureSampler, OrganReader):
+
+        def step(self: Any, nets: Any, batch: Any, progress: float, real: Any = method.step) -> Any:
+            seen[type(self).__name__] |= set(batch["category"].tolist())
+            return real(self, nets, batch, progress)
+
+        monkeypatch.setattr(method, "step", step)
+    stages = {"organ": STAGES["organ"], "structure": replace(STAGES["structure"], only=("normal",))}
+    stages = {name: replace(stage, loop=replace(LOOP, steps=4)) for name, stage in stages.items()}
+    lungs = CaseSource(str(tmp_path / "lungs"), size_px=32, shares=(1, 0, 0))
+    chain = Chain(lungs, Drawing(whole_image=True), stages, title="lungs")
+    assert train_chain(chain, tmp_path / "run", device="cpu", quiet=True)
+    assert seen == {"StructureSampler": {0}, "OrganReader": {0, 1}}
+    assert chain_of(tmp_path / "run") == chain
+    changed = changed_from_flags(chain, ["--stages.structure.only"], "x")
+    assert isinstance(changed, Chain) and changed.stages["structure"].only == ()
+    with pytest.raises(ValueError, match="set --stages.structure.only"):
+        wrong = {**stages, "structure": replace(stages["structure"], only=("healthy",))}
+        train_chain(replace(chain, stages=wrong), tmp_path / "wrong", device="cpu", quiet=True)
+    assert not list((tmp_path / "wrong").glob("organ-*"))

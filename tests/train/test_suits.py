@@ -21,7 +21,7 @@ from chromogen.train.chain import Chain, Stage, train_chain
 from chromogen.train.prepare import Drawing
 from chromogen.train.run import Loop
 from chromogen.train.step import make_optimizers, train_step
-from chromogen.train.suits import check_sizes, check_stages, told
+from chromogen.train.suits import check_only, check_sizes, check_stages, told
 from tests.bench.prepared_sets import brains, squares
 
 METHODS: dict[str, Any] = {
@@ -120,3 +120,15 @@ def test_nothing_is_trained_before_the_last_stage_was_looked_at(tmp_path: Path) 
     with pytest.raises(ValueError, match="stage 'organ' .*--cases.size-px 48"):
         train_chain(small, tmp_path / "never", device="cpu", quiet=True)
     assert not (tmp_path / "never").exists()  # said before a single case was read
+
+
+def test_image_classes_that_a_stage_learns_from_are_there(tmp_path: Path) -> None:
+    prepared = Prepared(squares(tmp_path / "squares", "category", ("train", "val", "test")))  # the one training case is "none"
+    check_only("structure", (), prepared)
+    check_only("structure", ("None",), prepared)
+    with pytest.raises(
+        ValueError, match="stage 'structure': no image class is called 'normal', .* none, square; .*structure.only"
+    ):
+        check_only("structure", ("normal",), prepared)
+    with pytest.raises(ValueError, match="'structure' learns from the image class square alone, and no training case is of it"):
+        check_only("structure", ("square",), prepared)

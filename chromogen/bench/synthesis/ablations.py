@@ -87,7 +87,8 @@ def chain_of(run: Path) -> Chain:
 
 def _stage(fields: Mapping[str, Any], run: Path) -> Stage:
     method = method_from({"method": fields["method_name"], "fields": fields["method"]}, run)
-    return Stage(method, from_fields(Loop, fields["loop"]), tuple(fields["lent"]), str(fields["start_from"]))
+    loop, only = from_fields(Loop, fields["loop"]), tuple(fields.get("only", ()))  # older records have no choice of classes
+    return Stage(method, loop, tuple(fields["lent"]), str(fields["start_from"]), only)
 
 
 def _link(folder: Path, place: Path) -> None:

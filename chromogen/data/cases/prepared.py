@@ -202,6 +202,7 @@ class PreparedData:
     validation_split: Literal["train", "val", "test"] = "val"
     mirror: bool = False  # left-right half of the time, labels alike; not for organs that have sides, unless that is wanted
     balanced: bool = False  # draw the classes in turn; of masks and boxes: cases with and without a lesion in turn
+    only: tuple[str, ...] = ()  # image classes that are drawn from, in any case; () draws from all
 
     def open(self) -> Prepared:
         """The cases, their index checked. ValueError, FileNotFoundError."""
@@ -251,7 +252,7 @@ class PreparedData:
 
     def _orders(self, prepared: Prepared, split: str, seed: int) -> list[Order]:
         """The orders that take turns: one, or with `balanced` one a class."""
-        members = prepared.of_split(split)
+        members = self.members(prepared, split)
         if not len(members):
             raise ValueError(
                 f"{self.root} has no case in the split {split}; prepare it with other shares, or name another split"
@@ -263,3 +264,16 @@ class PreparedData:
             of = prepared.arrays["category"][members] if prepared.index.label == "category" else prepared.has_label(members)
             groups = [members[of == value] for value in np.unique(of)]
         return [Order(group, (seed, _ORDER, k)) for k, group in enumerate(groups)]
+
+    def members(self, prepared: Prepared, split: str) -> Int[np.ndarray, " members"]:
+        """The numbers of the cases of a split, of the classes `only`. ValueError for a class that the images do not have."""
+        members = prepared.of_split(split)
+        if not self.only:
+            return members
+        classes = [name.casefold() for name in prepared.index.classes] if prepared.index.label == "category" else []
+        for name in self.only:
+            if name.casefold() not in classes:
+                there = nearest(name, prepared.index.classes) if classes else f"the label is {prepared.index.label!r}"
+                raise ValueError(f"no image class is called {name!r}, and nothing else is to be drawn from; {there}")
+        numbers = [classes.index(name.casefold()) for name in self.only]
+        return members[np.isin(prepared.arrays["category"][members], numbers)]

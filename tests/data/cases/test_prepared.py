@@ -138,6 +138,20 @@ def test_balanced_draws_take_turns(tmp_path: Path, kind: str) -> None:
     assert {index for index in seen} == set(range(7))
 
 
+def test_only_some_image_classes_are_drawn_from(tmp_path: Path) -> None:
+    """Cases 0 to 2 are of the class "a", the others of "none"; names in any case."""
+    root = str(written(tmp_path / "set", "category"))
+    for only, wanted in ((("A",), {0, 1, 2}), (("none",), {3, 4, 5, 6}), (("none", "a"), set(range(7))), ((), set(range(7)))):
+        for balanced in (False, True):
+            data = PreparedData(root, only=only, balanced=balanced)
+            assert set(indices(list(data.batches("train", 6, 0, 0, 4)))) == wanted
+    assert list(PreparedData(root, only=("a",)).members(Prepared(root), "val")) == []
+    with pytest.raises(ValueError, match="no image class is called 'an', and nothing else is to be drawn from; .* a, b, none"):
+        PreparedData(root, only=("an",)).batches("train", 1, 0, 0, 1)
+    with pytest.raises(ValueError, match="no image class is called 'a', .*; the label is 'mask'"):
+        PreparedData(str(written(tmp_path / "masks")), only=("a",)).batches("train", 1, 0, 0, 1)
+
+
 def test_mirroring_happens_half_of_the_time(tmp_path: Path) -> None:
     root = written(tmp_path / "set", numbers=(0, 7))
     plain = Prepared(root).batch([0])["images"][0]
