@@ -106,6 +106,17 @@ def test_the_folder_of_the_recipe_may_lie_anywhere(tmp_path: Path) -> None:
     changed_from_flags(load_recipe(f"{BCI}:tiny"), ["--data.root", str(tmp_path)], "test")  # it states nothing
 
 
+@pytest.mark.parametrize("name", CHAINS)
+def test_no_chain_says_of_another_folder_what_it_says_of_its_own(name: str, tmp_path: Path) -> None:
+    """A chain that asks for no title has one that names no data set: cards and data sheets say it."""
+    try:
+        run = changed_from_flags(load_recipe(f"{SYNTHESIS}:{name}"), ["--cases.root", str(tmp_path / "ours")], "test")
+    except ValueError as error:
+        assert "--title" in str(error) and "--cases.licence" in str(error)
+        return
+    assert isinstance(run, Chain) and run.cases.licence == "" and "brats" not in run.title.casefold()
+
+
 def test_phantoms_are_not_asked_and_no_licence_is_said_of_them(pairs: Path) -> None:
     run = changed_from_flags(load_recipe(PIX2PIX), ["--data.root", str(pairs)], "test")
     assert isinstance(run.data, FolderData) and run.data.licence.startswith("none needed") and "but phantoms" in run.title

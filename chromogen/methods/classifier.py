@@ -5,6 +5,7 @@ trained anew, it measures of what use made images are.
 
 Deviations from the thesis
 - The patch network of "thesis" has no norm in front of its output.
+- "thesis" is that patch network of the author's code with equation 22's squares; section 4.5: VGG11 with its native loss.
 
 Ours (not in the variant "thesis")
 - VGG11's convolutions with group norms, a mean over all places and one linear layer; cross-entropy.

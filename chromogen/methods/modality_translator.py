@@ -9,6 +9,7 @@ Deviations from the thesis
 - The author's code shows its critic only real images (both its terms are of x); here it sees translations.
 - No instance norm in front of the sigmoid, nor behind the layer that sees the modality's planes: it would subtract them.
 - Critic first, then translator; the author's code updates both at once.
+- The critic is that of the author's code, patches of 16 px; section 4.4: VGG11, adapted.
 
 Ours (not in the variant "thesis")
 - Classes by cross-entropy: as a number to regress they would have an order, T1 < T2 < FLAIR. The critic is taught them on real

@@ -7,6 +7,7 @@ Deviations from the thesis
 - It names the background mask m = 1 - organ; the error is the same.
 - Trained "in step" with the line maps it could shrink the background to please equation (11); here it is trained before.
 - No instance norm in front of the sigmoid, which the author's code has.
+- Trained at the size of the cases, and asked at it alone: maps drawn at another size are brought to it first.
 
 Ours (not in the variant "thesis")
 - Half of each batch's lines are softened, blended with their blur of 3x3: drawn line maps are never quite 0 or 1.

@@ -10,6 +10,9 @@ Deviations from the thesis
 - The layer that sees the modality's planes has no instance norm, which would subtract them, nor has the sigmoid one in front.
 - Critic first, then renderer; the author's code updates both at once.
 - A label that fits nowhere in the organ is left out; the author's code keeps it after 100 draws.
+- Drawn line maps are rounded to 0 and 1, as those of cases are and as `chromogen synthesize` does; the equations feed G_s(z).
+- The critic is that of the author's code, patches of 16 px; section 4.3: VGG11, adapted.
+- The frozen reader "thesis" of masks and of classes gives squares, equation 15 as printed (see there).
 
 Ours (not in the variant "thesis")
 - The registration loss begins late and trusts the critic: its weight is multiplied by min(1, (progress - a) / (b - a)), a and b
@@ -17,8 +20,9 @@ Ours (not in the variant "thesis")
   recognises lies between chance and 0.9. From the first step on, the cheapest answer to it is to draw all modalities alike;
   should they become alike later, the critic is lost and the loss lets go.
 - Classes by cross-entropy, learned from real images alone; the modality turns gains and shifts ("film").
-- The reader's own loss; weights of the author's code, with its agreement term; a label moves until it lies in the organ.
-- Drawn line maps are rounded to 0 and 1, as those of cases are.
+- The reader's own loss; a label moves until it lies in the organ.
+- Weights of the author's code for masks, with its agreement term. Boxes and classes weigh 5 as masks do; that code has 1 and
+  0.5, the text, as the variant "thesis", 1 for everything. The recipes set that of the GAN to 1.
 - `weight_rehearsal` (0 but in recipes) keeps equation 18 beside the others to the end.
 """
 
@@ -178,9 +182,10 @@ class Renderer:
         with torch.no_grad():
             decoder = cast(LineDecoder, nets["decoder"])
             lines = decoder.of_normal(torch.randn(count, decoder.latents).to(batch["lines"]))
+            lines = resized(lines, height, width)  # first, for the reader of organs was trained at the size of the cases
             lines = (lines > 0.5).float() if self.round_lines else lines
             organ = (nets["organ"](lines) > 0.5).float()
-        return resized(lines, height, width), resized(organ, height, width)
+        return lines, organ
 
     def _relabelled(self, batch: CaseBatch, organ: Plane) -> CaseBatch:
         """The batch with the labels of other cases, in the organ if `mask_filter`."""
@@ -354,7 +359,6 @@ _THESIS = Renderer(
     class_loss="index",
     class_of_made=True,
     lines_from="sampler",
-    round_lines=False,
     placement=Placement(push_px=0),
     registration_from=0.0,
     registration_until=0.0,

@@ -6,6 +6,8 @@ lesion it drew can be read (equation 15); trained anew, they measure of what use
 Deviations from the thesis
 - No instance norm in front of the output, which the author's code has: it fixes each image's mean of each class.
 - No dropout of the input (the author's code keeps 90 to 100 %).
+- "thesis" learns equation 22's squares, weighted by class as in the author's code; the end of section 4.5 has U-Net's native
+  loss, weighted cross-entropy.
 
 Ours (not in the variant "thesis")
 - Cross-entropy and Dice instead of squares weighted by class; half the width; learning rate 1e-3 for batches of 16.

@@ -9,6 +9,7 @@ of one image.
 How the description is read
 - Weights of the two terms of the renderer are pix2pix's, 1 and 100; sizes of filters are 3x3.
 - The sketch is that of one modality, `sketch_of`; the paper has one modality only.
+- Critics are DCGAN's and pix2pix's; the comparison in Qu's thesis, SkrGAN*, has VGG11, adapted.
 
 Ours
 - The variant "lines" takes the cases' line maps for sketches, as the comparison in Qu's thesis does: input 1 - s, no noise

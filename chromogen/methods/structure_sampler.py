@@ -9,6 +9,9 @@ Deviations from the thesis
   lines, which has the same meaning.
 - The author's code updates critics and makers from one forward pass; here the critics come first.
 - The decoder draws one plane of probabilities; the author's draws two and takes one.
+- Line maps may be drawn larger than the cases are (512 px of 240 in the chain `thesis`, where the text has one size); the organ
+  reader is asked at the size it was trained at, that of the cases.
+- Critics are those of the author's code; section 4.2.2: encoder and critics are VGG11, adapted.
 
 Ours (not in the variant "thesis")
 - Weights of the author's code instead of ones, with its absolute difference and moments; learning rates for batches of 16.
@@ -129,7 +132,7 @@ class StructureSampler:
         yield {
             "codec": self._reconstruction(nets["decoder"](encoded), lines, organ)
             | self._towards_normal(nets, encoded, mean, logvar)
-            | self._towards_lines(nets, drawn)
+            | self._towards_lines(nets, drawn, batch["organ"])
         }
 
     def _reconstruction(self, made: Lines, lines: Lines, organ: Lines) -> Losses:
@@ -154,14 +157,19 @@ class StructureSampler:
             losses["divergence"] = self.weight_divergence * synthesis.divergence(mean, logvar)
         return losses
 
-    def _towards_lines(self, nets: nn.ModuleDict, drawn: Lines) -> Losses:
+    def _towards_lines(self, nets: nn.ModuleDict, drawn: Lines, of_cases: Lines) -> Losses:
         """Equation (11); only the decoder can do anything about it, for the organ reader is frozen."""
         if not self._draws:
             return Losses()
         losses = {"decoder": self.weight_decoder * adversarial.least_squares(nets["line_critic"](drawn)[0], real=True)}
         if self.weight_background:
-            losses["drawn_background"] = self.weight_background * synthesis.outside(drawn, nets["organ"](drawn))
+            losses["drawn_background"] = self.weight_background * synthesis.outside(drawn, self._organ(nets, drawn, of_cases))
         return losses
+
+    def _organ(self, nets: nn.ModuleDict, drawn: Lines, of_cases: Lines) -> Lines:
+        """The organ read off drawn lines, asked at the size of the cases, which its reader knows."""
+        height, width = of_cases.shape[-2:]
+        return resized(nets["organ"](resized(drawn, height, width)), *drawn.shape[-2:])
 
     def latents_from(self, count: int, generator: torch.Generator) -> Latents:
         """`count` normal vectors, drawn on the generator's own device."""
@@ -217,7 +225,7 @@ class StructureSampler:
             "difference_ratio": _difference(drawn) / _difference(lines).clamp(min=1e-6),
         }
         if "organ" in nets:
-            found["outside"] = synthesis.outside(drawn, (nets["organ"](drawn) > 0.5).float())
+            found["outside"] = synthesis.outside(drawn, (self._organ(nets, drawn, batch["organ"]) > 0.5).float())
         return found
 
     def alarms(self, scores: Mapping[str, float]) -> list[str]:

@@ -5,6 +5,7 @@ gradient penalty. All modalities of a case are the planes of one image.
 
 Deviations from the paper
 - The five updates of the critic see the same real images, each with fresh noise; algorithm 1 draws new ones each time.
+- In the tables after Qu's thesis it stands for WGAN: Table 2 there has weights clipped (Arjovsky et al., 2017), no penalty.
 - A logistic function at the end instead of tanh: images lie in [0, 1]. The critic stretches them to [-1, 1].
 
 Ours (not in the variant "paper")

@@ -1,6 +1,6 @@
 """Labels as the renderer reads them: one plane for each class, whatever kind the label is.
 
-Source: sections 4.5 and 4.6 of the thesis "Synthesis of Registered Multimodal Medical Images with Lesions"; the encodings of
+Source: sections 4.5 and 4.6 of the thesis "Synthesis of Multimodal Medical Images Based on GAN" (Qu, 2020); the encodings of
 masks and image classes are those of its author's code. The thesis, too, draws boxes as pictures.
 """
 

@@ -1,13 +1,14 @@
 """Lines: the structure of an image as a binary drawing, from Sobel responses alone; no annotation and no training.
 
-Source: Algorithm 1 of the thesis "Synthesis of Registered Multimodal Medical Images with Lesions", with the constants of its
-author's public code. Sobel responses are signed: the smaller of the two shows falling edges, the larger one rising edges, and
-both are drawn.
+Source: Algorithm 1 of the thesis "Synthesis of Multimodal Medical Images Based on GAN" (Qu, 2020), with the constants
+of its author's public code. Sobel responses are signed: the smaller of the two shows falling edges, the larger one rising
+edges, and both are drawn.
 Where we differ from the algorithm as printed (each has a field that brings the print back):
 - responses are stretched to [0, 1] before they are thresholded (the author's code does; without it alpha has no unit);
 - line 12 thresholds the blurred lines (as printed, line 11 has no effect);
 - line 14 multiplies with the organ of Algorithm 2, not with x > gamma, which cuts holes where an organ is dark.
-Ours: `alpha="auto"` chooses each image's threshold so that lines cover a chosen share of the organ.
+Ours: `alpha="auto"` chooses each image's threshold so that lines cover a chosen share of the organ, and a margin around
+lesions is cleared too; section 4.2.1 clears the label alone, and so do the presets.
 """
 
 from dataclasses import dataclass, replace
@@ -65,13 +66,13 @@ class LineMap:
             raise ValueError("blurred_again=False thresholds at a fixed alpha; give alpha a number, such as 0.0125")
 
 
-_LUNG_CT = LineMap(sigma1=0.4, alpha=0.0125, sigma2=0.3, beta=0.05, median=7, grey="middle")
+_LUNG_CT = LineMap(sigma1=0.4, alpha=0.0125, sigma2=0.3, beta=0.05, median=7, grey="middle", lesion_margin_px=0)
 PRESETS: dict[str, LineMap] = {  # the author's constants, with the size in px they were chosen for
-    "brats": LineMap(sigma1=0.01, alpha=0.035, sigma2=0.01, beta=0.0, median=5),  # 184x144
-    "xray": LineMap(sigma1=0.4, alpha=0.009, sigma2=0.5, beta=0.05, median=3),  # 1500x1500, then reduced to 512
+    "brats": LineMap(sigma1=0.01, alpha=0.035, sigma2=0.01, beta=0.0, median=5, lesion_margin_px=0),  # 184x144
+    "xray": LineMap(sigma1=0.4, alpha=0.009, sigma2=0.5, beta=0.05, median=3, lesion_margin_px=0),  # 1500, reduced to 512
     "lung_ct": _LUNG_CT,  # 512
     "tianchi": replace(_LUNG_CT, median=5),  # 512
-    "retina": LineMap(sigma1=0.4, alpha=0.014, sigma2=0.3, beta=0.05, median=5, grey="middle"),  # 512
+    "retina": LineMap(sigma1=0.4, alpha=0.014, sigma2=0.3, beta=0.05, median=5, grey="middle", lesion_margin_px=0),  # 512
 }
 DEFAULT = LineMap()
 

@@ -1,10 +1,10 @@
 """The organ: which part of an image is patient and not background. 1 is inside.
 
-Source: Algorithm 2 of the thesis "Synthesis of Registered Multimodal Medical Images with Lesions", with the constants of its
-author's public code. It computes the *background* (1 outside); here the organ is given, and background is 1 - organ wherever an
-equation asks for it. `zoom` is the algorithm: it pushes the border outwards by enlarging the background about the middle of the
-image, and so asks for a centred organ. Ours, `fill`: the largest piece, its holes filled (else a dark ventricle or a lung is
-background, and neither lines nor lesions may lie there), grown by half of `border_px`.
+Source: Algorithm 2 of the thesis "Synthesis of Multimodal Medical Images Based on GAN" (Qu, 2020), with the constants of its
+author's public code. It computes the *background* (1 outside); here the organ is given, and background is 1 - organ wherever
+an equation asks for it. `zoom` is the algorithm: it pushes the border outwards by enlarging the background about the middle
+of the image, and so asks for a centred organ. Ours, `fill`: the largest piece, its holes filled (else a dark ventricle or a
+lung is background, and neither lines nor lesions may lie there), grown by half of `border_px`.
 """
 
 from dataclasses import dataclass

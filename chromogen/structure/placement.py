@@ -1,9 +1,12 @@
 """Labels in new places: a bank of lesions, varied, and accepted only where the whole lesion lies inside the organ.
 
-Source: section 4.6 of the thesis "Synthesis of Registered Multimodal Medical Images with Lesions" and its author's code: two
+Source: section 4.6 of the thesis "Synthesis of Multimodal Medical Images Based on GAN" (Qu, 2020) and its author's code: two
 random operations out of four; accepted if no pixel of the label lies in the background; up to 100 tries. Ours: a label that
 lies outside is first pushed towards the middle of the organ; and when no try succeeds the answer is None, where that code kept
 the last label wherever it lay.
+
+Deviations from the source
+- Labels are shrunk, never enlarged; section 4.6 scales them at random.
 """
 
 import math

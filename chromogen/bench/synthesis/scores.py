@@ -3,6 +3,10 @@
 The reference are training cases, evenly spaced, as many as are made. What a copier gains by that, the columns of copies take
 back; and the held-out control, real cases of other patients, says what there is to be reached. Every measure of images is a
 mean over modalities.
+
+Deviations from the source, Table 3 of Qu's thesis
+- Missing: Ours+, tumours cut out by their labels and scored alone.
+- Missing: GAN#, DCGAN with a U-Net for generator and VGG11 for critic.
 """
 
 import math
