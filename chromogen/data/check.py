@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chromogen.data.cases.check import CaseReport, check_cases
-from chromogen.data.cases.layouts import LAYOUTS
+from chromogen.data.cases.layouts import LAYOUTS, UnknownLayoutError
 from chromogen.data.cases.source import CaseSource
 from chromogen.data.findings import Findings
 from chromogen.data.images import read_image
@@ -17,9 +17,9 @@ ASKED = 12  # pictures of a set of classes whose stain is looked at
 def check_folder(folder: Path, layout: str = "auto") -> Findings:
     """Check `folder` as the layout says; with auto as stained pairs, else as radiology cases.
 
-    Where it is neither, the ValueError says why not the one and why not the other. What speaks against pairs is never hidden
-    behind a set of classes, which any two folders of pictures look like: classes of stained pictures are a problem, and a fault
-    of a recognised layout of pairs is raised. OSError when the folder is not there.
+    Where it is neither, the ValueError says why not the one and why not the other, or what is wrong with what it is. What
+    speaks against pairs is never hidden behind a set of classes, which any two folders of pictures look like: classes of
+    stained pictures are a problem, and a fault of a recognised layout of pairs is raised. OSError when the folder is not there.
     """
     if layout in LAYOUTS:
         return check_cases(CaseSource(str(folder), layout))
@@ -32,6 +32,8 @@ def check_folder(folder: Path, layout: str = "auto") -> Findings:
     try:
         found = check_cases(CaseSource(str(folder)))
     except ValueError as no_cases:
+        if isinstance(no_pairs, NotRecognisedError) and not isinstance(no_cases, UnknownLayoutError):
+            raise
         raise ValueError(f"{no_pairs}; and as radiology cases: {no_cases}") from no_cases
     weak = all(facts.study.category is not None for facts in found.studies)
     if not isinstance(no_pairs, NotRecognisedError):

@@ -61,12 +61,13 @@ class ImageFacts:
 class Levels:
     """Numbers as a file stores them, upright: (H, W) grey levels, class numbers or palette numbers, or (H, W, 3) colours.
 
-    Grey keeps its type (uint8, uint16, float32, ...); colours are uint8.
+    Grey keeps its type (uint8, uint16, float32, ...); colours are uint8. `palette`: of TIFF, the colours by number.
     """
 
     values: np.ndarray
     kind: Literal["bilevel", "grey", "palette", "colour"]
     format: str
+    palette: np.ndarray | None = None
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Uint8Image:
@@ -121,7 +122,7 @@ def read_levels(path: Path | str, max_pixels: int = MAX_PIXELS) -> Levels:
                 values = _inverted(values, samples.bits) if samples.white_is_zero else values
                 bilevel = picture.colour == "grey" and samples.bits == 1
                 kind: Literal["bilevel", "grey", "palette"] = "bilevel" if bilevel else picture.colour
-                return Levels(plain.upright(values, picture.orientation), kind, "TIFF")
+                return Levels(plain.upright(values, picture.orientation), kind, "TIFF", samples.palette)
         return Levels(decode_image(path, max_pixels).pixels, "colour", "TIFF")
     with plain.opened_plain(path, max_pixels) as image:
         form, mode = str(image.format), image.mode

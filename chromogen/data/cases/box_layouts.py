@@ -33,6 +33,7 @@ _OTHERS = (
     ".xlsx",
 )
 _NOBODY = re.compile(r"(?i)(?:anon\w*|unknown|none|no ?name|patient|subject|deidentified|de-identified|removed|x+|0*)")
+_LABELS = (".csv", ".tsv", ".xlsx", ".json", ".txt", *SUFFIXES, *VOLUMES)  # what labels are kept in
 SAME_DIRECTION = 0.95  # cosine between the normals of slices that belong together
 
 
@@ -49,12 +50,13 @@ def find_dicom(root: Path, modalities: Sequence[str], pattern: str) -> Found | N
         except (ValueError, OSError) as error:
             found.problems.append(str(error))
     unreadable = {path for path in paths if path not in facts}
-    facts = _without_scouts(_without_doubles(facts, found), found)
+    facts = _without_scouts(_without_doubles(_without_masks(facts, found), found), found)
     boxes, broken = _boxes_of(root, facts, unreadable, found)
     names = {name for one, _ in boxes.values() for name in (*one.names, *one.difficult)}
     found.classes = ("none", *sorted(names)) if names else ()
     found.label = "boxes" if names else "none"
     found.modalities = _one(modalities, next((fact.modality for fact in facts.values() if fact.modality), "image"))
+    _tell_unread(root, facts, found)
     patients = _patients(root, facts, pattern, found)
     between = _between(facts)
     for path in facts:
@@ -71,6 +73,33 @@ def find_dicom(root: Path, modalities: Sequence[str], pattern: str) -> Found | N
             )
         )
     return found
+
+
+def _tell_unread(root: Path, facts: Mapping[Path, SliceFacts], found: Found) -> None:
+    """What lies there and is not read, and CT that is none in numbers."""
+    others = [] if found.label == "boxes" else files_below(root, _LABELS)
+    if others:
+        found.notes.append(
+            f"{len(others)} other files are not read, such as {others[0]}: boxes of DICOM slices are read from XML "
+            "(Pascal VOC), masks from a folder images beside a folder masks"
+        )
+    bare = [path for path, fact in facts.items() if fact.modality == "CT" and not fact.hounsfield]
+    if bare:
+        found.notes.append(
+            f"{len(bare)} slices of CT have no RescaleIntercept, such as {bare[0]}: their values are no HU, and none is "
+            "windowed"
+        )
+
+
+def _without_masks(facts: dict[Path, SliceFacts], found: Found) -> dict[Path, SliceFacts]:
+    """Leave out what the header calls a mask (CBIS-DDSM's "ROI mask images")."""
+    drawn = [path for path, fact in facts.items() if fact.drawn]
+    if drawn:
+        found.notes.append(
+            f"{len(drawn)} slices are called masks by their headers and are left out, such as {drawn[0]}; to read them, put "
+            "images and masks of the same names into the folders images and masks"
+        )
+    return {path: fact for path, fact in facts.items() if not fact.drawn}
 
 
 def _without_scouts(facts: dict[Path, SliceFacts], found: Found) -> dict[Path, SliceFacts]:
@@ -154,7 +183,7 @@ def _patients(root: Path, facts: Mapping[Path, SliceFacts], pattern: str, found:
     """Who each slice shows: what `pattern` finds, else the header; the folder where the header calls everybody the same."""
     if pattern:
         return {path: str(patient_in(stem(path), pattern)) for path in facts}
-    named = {path: fact.patient for path, fact in facts.items()}
+    named = {path: patient_in(fact.patient, "", PATIENTS) or fact.patient for path, fact in facts.items()}
     folders = {path: path.relative_to(root).parts[0] if path.parent != root else "" for path in facts}
     studies: dict[str, set[str]] = defaultdict(set)
     for path, fact in facts.items():

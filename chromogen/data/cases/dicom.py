@@ -4,6 +4,7 @@ The transfer syntax is looked at before anything is unpacked: a file that no ins
 sentence, and a deflated one is refused, because it may unpack to any size.
 """
 
+import re
 import struct
 import warnings
 import zlib
@@ -38,7 +39,8 @@ class SliceFacts:
 
     `patient`, `study`, `series` and `instance` (SOPInstanceUID) are "" and `place`, `spacing_mm`, `normal` and `affine` None
     where the header does not tell. `affine` takes (column, row, 0, 1) to mm in the patient (right, front, head). `scout`: the
-    header calls it a localiser, an overview for planning.
+    header calls it a localiser, an overview for planning. `drawn`: the header calls it a mask. `hounsfield`: values of CT after
+    rescaling are HU; numbers from 0 on without RescaleIntercept are not.
     """
 
     rows: int
@@ -53,6 +55,8 @@ class SliceFacts:
     instance: str = ""
     normal: tuple[float, float, float] | None = None
     scout: bool = False
+    drawn: bool = False
+    hounsfield: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ def read_dicom(path: Path | str) -> DicomSlice:
         raise ValueError(f"{path} has the rescale slope {slope} and intercept {intercept}; export it again")
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     padded = _padded(dataset, stored)
-    if facts.modality == "CT":
+    if facts.hounsfield:
         padded |= values < AIR_HU
     shown = values[~padded]
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and shown.size:
@@ -166,6 +170,9 @@ def _facts(dataset: Any, path: Path) -> SliceFacts:
         kinds = dataset.get("ImageType") or ()
         kinds = (kinds,) if isinstance(kinds, str) else kinds
         scout = any(str(kind).strip().upper() in _SCOUTS for kind in kinds)
+        drawn = modality == "SEG" or bool(re.search(r"(?i)\bmasks?\b", str(dataset.get("SeriesDescription", "") or "")))
+        signed = bool(dataset.get("PixelRepresentation", 0))
+        hounsfield = modality == "CT" and (signed or dataset.get("RescaleIntercept") is not None)
     if frames != 1 or colours != 1:
         what = f"{frames} frames" if frames != 1 else f"{colours} colours a pixel"
         raise ValueError(f"{path} holds {what}; only single grey slices are read: export it as such")
@@ -180,7 +187,9 @@ def _facts(dataset: Any, path: Path) -> SliceFacts:
         if spacing is not None:
             affine = _affine(corner, turned, spacing)
     between = None if spacing is None else (spacing[0], spacing[1])
-    return SliceFacts(rows, columns, modality, patient, series, place, between, affine, study, instance, normal, scout)
+    return SliceFacts(
+        rows, columns, modality, patient, series, place, between, affine, study, instance, normal, scout, drawn, hounsfield
+    )
 
 
 def _affine(corner: list[float], turned: list[float], spacing: list[float]) -> Float[np.ndarray, "4 4"]:

@@ -1,8 +1,9 @@
 """Which file belongs to which case: the folder layouts that people have, recognised by themselves.
 
     made            a folder of `chromogen synthesize`: what cases.jsonl lists
-    nnunet          imagesTr/NAME_0000.nii.gz with labelsTr/NAME.nii.gz and dataset.json; imagesTs with labelsTs is
-                    the test split; regions, ignore, channels in one file (Decathlon's four axes, PNG in colours)
+    nnunet          imagesTr/NAME_0000.nii.gz with labelsTr/NAME.nii.gz and dataset.json, here or in the one folder that
+                    has them; imagesTs with labelsTs is the test split; regions, ignore, channels in one file (Decathlon's
+                    four axes, PNG in colours)
     brats2015       a folder a patient: NAME_subtrMeanDivStd.nii.gz and OTMultiClass.nii.gz
     open_ms         a folder a patient: FLAIR, T1, T1POST, T2 and GOLD_STANDARD (.nii.gz)
     brats           a folder a patient: *_t1, *_t1ce, *_t2, *_flair and *_seg (also -t1n, -t1c, -t2w, -t2f)
@@ -11,9 +12,9 @@
     volumes_beside  NAME.nii.gz with NAME_gt.nii.gz (or _seg, _mask, _label) in one folder: ACDC
     chase           Image_NNL.jpg and Image_NNR.jpg with Image_NNL_1stHO.png: both eyes of patient NN
     stacks          x_train.npy with y_train.npy: many pictures in one array
-    dicom_boxes     DICOM slices with or without .dcm; boxes in NAME.xml beside them, or in SOPInstanceUID.xml anywhere
     image_masks     images with masks (labels, gt, 1st_manual, ...), the files named alike; several modalities: a
-                    folder of each name
+                    folder of each name; train_images with train_masks beside test_images with test_masks, too
+    dicom_boxes     DICOM slices with or without .dcm; boxes in NAME.xml beside them, or in SOPInstanceUID.xml anywhere
     image_boxes     pictures with COCO's JSON or with Pascal VOC's XML
     masks_beside    NAME.png with NAME_mask.png in one folder: BUSI
     class_folders   NORMAL, PNEUMONIA, ...: a folder a class
@@ -32,6 +33,7 @@ from chromogen.data.cases.mask_layouts import find_image_masks, find_masks_besid
 from chromogen.data.cases.nnunet import find_nnunet
 from chromogen.data.cases.picture_layouts import find_chase, find_class_folders, find_made, find_stacks
 from chromogen.data.cases.studies import Found
+from chromogen.data.cases.unread import unread_in
 from chromogen.data.cases.volume_layouts import find_brats, find_brats2015, find_open_ms
 from chromogen.data.cases.volume_sets import find_bids, find_volume_masks, find_volumes_beside
 from chromogen.data.images import is_clutter, natural_order
@@ -47,12 +49,16 @@ LAYOUTS: dict[str, Callable[[Path, Sequence[str], str], Found | None]] = {
     "volumes_beside": find_volumes_beside,
     "chase": find_chase,
     "stacks": find_stacks,
-    "dicom_boxes": find_dicom,
     "image_masks": find_image_masks,
+    "dicom_boxes": find_dicom,
     "image_boxes": find_image_boxes,
     "masks_beside": find_masks_beside,
     "class_folders": find_class_folders,
 }
+
+
+class UnknownLayoutError(ValueError):
+    """A folder is in no layout of cases; any other ValueError is a fault of one that is."""
 
 
 def find_studies(
@@ -76,7 +82,7 @@ def find_studies(
                 raise ValueError(f"{root} ({name} layout) holds no case; add the images")
             _check_names(found)
             return name, found
-    raise ValueError(_not_recognised(root, tried))
+    raise UnknownLayoutError(_not_recognised(root, tried))
 
 
 def _check_names(found: Found) -> None:
@@ -91,6 +97,8 @@ def _check_names(found: Found) -> None:
 def _not_recognised(root: Path, tried: Iterable[str]) -> str:
     entries = sorted((path for path in root.iterdir() if not is_clutter(path)), key=natural_order)
     shown = ", ".join(path.name for path in entries[:6]) + (", ..." if len(entries) > 6 else "") or "nothing"
+    why = unread_in(root)
     return (
         f"{root} holds no cases in a known layout. It holds {shown}; looked for: {', '.join(tried)} (see the docs on layouts)"
+        + (f"; {why}" if why else "")
     )

@@ -1,11 +1,22 @@
 """Layouts of pictures with masks: in folders side by side, or beside each other in one folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chromogen.data.cases.partners import by_name, image_of, paired, role, words
-from chromogen.data.cases.studies import PATIENTS, PICTURES, Found, Study, files_below, patient_in, split_named, split_of, stem
+from chromogen.data.cases.studies import (
+    PATIENTS,
+    PICTURES,
+    Found,
+    Study,
+    files_below,
+    patient_in,
+    split_named,
+    split_of,
+    split_within,
+    stem,
+)
 from chromogen.data.images import is_clutter
 
 UNKNOWN = (
@@ -18,17 +29,18 @@ _DEEPEST = 4
 
 @dataclass(frozen=True)
 class _Place:
-    """Images of every modality and their masks; `kind` says what the folder of masks is called like."""
+    """Images of every modality and their masks; `kind` says what the folder of masks is called like, `split` what both are."""
 
     sides: tuple[Path, ...]
     masks: Path
     kind: str
+    split: str = ""
 
 
 def find_image_masks(root: Path, modalities: Sequence[str], pattern: str, suffixes: Sequence[str] = PICTURES) -> Found | None:
     """images beside masks, or with several `modalities` a folder of each name beside masks."""
     found = Found("mask", modalities=tuple(modalities) or ("image",))
-    places = [place for folder in _folders(root) if (place := _place(folder, found, suffixes))]
+    places = [place for folder in _folders(root) for place in _places(folder, found, suffixes)]
     if not places:
         return None
     kinds = {place.kind for place in places}
@@ -55,11 +67,24 @@ def _folders(root: Path) -> list[Path]:
     return found
 
 
-def _place(folder: Path, found: Found, suffixes: Sequence[str]) -> _Place | None:
+def _places(folder: Path, found: Found, suffixes: Sequence[str]) -> list[_Place]:
+    """The images and masks in `folder`; those of every split where they lie side by side (Training_Input, Test_Input)."""
     inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not is_clutter(path)}
     if not any(role(name) in _BEST for name in inside):
-        return None
+        return []
     holding = {name: path for name, path in inside.items() if files_below(path, suffixes)}
+    by_split: dict[str, dict[str, Path]] = {}
+    for name, path in holding.items():
+        by_split.setdefault(split_within(name), {})[name] = path
+    apart = [split for split, held in by_split.items() if split and {role(name) for name in held} & set(_BEST)]
+    if len(apart) < 2:
+        place = _place(folder, holding, found)
+        return [place] if place else []
+    places = [(split, _place(folder, by_split[split], found)) for split in apart]
+    return [replace(place, split=split) for split, place in places if place]
+
+
+def _place(folder: Path, holding: dict[str, Path], found: Found) -> _Place | None:
     roles = {name: role(name) for name in holding}
     wanted = {name.casefold() for name in found.modalities} if found.modalities != ("image",) else set()
     for name in holding:
@@ -78,7 +103,7 @@ def _place(folder: Path, found: Found, suffixes: Sequence[str]) -> _Place | None
         other = [name for name in holding if not roles[name] and not split_named(name)]
         chosen = named[:1] or (other if len(other) == 1 else [])
         sides = [holding[name] for name in chosen]
-    passed = [name for name in inside if name in holding and name != masks[0] and holding[name] not in sides and roles[name]]
+    passed = [name for name in holding if name != masks[0] and holding[name] not in sides and roles[name]]
     if not sides or not all(sides):
         return None
     if passed:
@@ -93,6 +118,9 @@ def _add(found: Found, root: Path, place: _Place, pattern: str, suffixes: Sequen
     labels = by_name(place.masks, suffixes, found.problems)
     pictures = [by_name(side, suffixes, found.problems) for side in place.sides]
     masks, left = paired(list(pictures[0]), labels)
+    if not masks:  # one side lies in a folder more (ChinaSet_AllFiles/CXR_png)
+        labels, pictures = _bare(labels), [_bare(held) for held in pictures]
+        masks, left = paired(list(pictures[0]), labels)
     classes: tuple[str, ...] = ()
     layers: dict[str, list[tuple[Path, int]]] = {}
     if len(left) > len(labels) / 2 and (by_class := _by_class(place.masks, list(pictures[0]), labels)):
@@ -113,10 +141,16 @@ def _add(found: Found, root: Path, place: _Place, pattern: str, suffixes: Sequen
         case = (path.relative_to(root).parent / stem(path)).as_posix()
         drawn = layers.get(name) or _united(masks[name])
         found.studies.append(
-            Study(case, patient or case, planes, split_of(path, root), masks[name][0], layers=tuple(drawn))
+            Study(case, patient or case, planes, split_of(path, root) or place.split, masks[name][0], layers=tuple(drawn))
         )  # fmt: skip
     found.problems += [f"{path} labels no image of {place.sides[0]}; add the image or take the label out" for path in left]
     return known
+
+
+def _bare(held: dict[str, Path]) -> dict[str, Path]:
+    """Files by their names without folders, where those differ."""
+    bare = {Path(name).name: path for name, path in held.items()}
+    return bare if len(bare) == len(held) else held
 
 
 def _united(masks: Sequence[Path]) -> list[tuple[Path, int]]:

@@ -23,6 +23,7 @@ MAX_CLASS = 31  # a picture of integers up to this holds class numbers; brighter
 IGNORE = 255  # beside class numbers: pixels that nobody judged (Pascal VOC, Cityscapes)
 MAX_LEVELS = 16  # more levels or colours than this are no classes
 _HALF = 128  # of JPEG, whose noise is never bright
+_FLAT, _NOISE = 8, 16  # levels within 3 x 3 px inside a mask, and between neighbouring levels, that JPEG's noise explains
 LOOKED_AT = 200  # masks of a set, evenly spread, that decide how it is coded; all of them where levels stand for classes
 _NAMES = {
     0x000000: "black", 0xFFFFFF: "white", 0xFF0000: "red", 0x00FF00: "green", 0x0000FF: "blue", 0xFFFF00: "yellow",
@@ -30,6 +31,7 @@ _NAMES = {
     0x808080: "grey", 0x808000: "olive", 0x008080: "teal", 0x800080: "purple", 0xFFA500: "orange",
 }  # fmt: skip
 
+Histogram = Int[np.ndarray, "256"]
 Kind = Literal["numbers", "black and white", "levels", "colours"]
 
 
@@ -65,6 +67,8 @@ class Seen:
     counts: Counter[int] = field(default_factory=Counter)
     border: Counter[int] = field(default_factory=Counter)
     solid: set[int] = field(default_factory=set)
+    flat: Histogram = field(default_factory=lambda: np.zeros(256, dtype=np.int64))  # of grey JPEG, away from edges
+    beside: bool = False  # one mask holds both a class number and what may mean that nobody judged the pixel
     colour: bool = False
     soft: bool = False
 
@@ -129,8 +133,10 @@ def read_levels(path: Path, index: int | None = None) -> Levels:
     suffix = path.suffix.casefold()
     if suffix == ".npy":
         return Levels(_whole(array_at(path, index), path))
-    if suffix in (".tif", ".tiff"):
+    if images.is_tiff(path):
         found = images.read_levels(path)
+        if found.palette is not None:
+            return _of_numbers(found.values.astype(np.int64), found.palette[: int(found.values.max()) + 1].astype(np.int64))
         return _of_array(found.values * np.uint8(255) if found.kind == "bilevel" else found.values, path)
     try:
         with Image.open(path) as opened:
@@ -171,6 +177,10 @@ def _of_array(pixels: np.ndarray, path: Path, soft: bool = False) -> Levels:
 def _of_palette(image: Image.Image) -> Levels:
     numbers = np.asarray(image).astype(np.int64)
     flat = np.array(image.getpalette() or [], dtype=np.int64)[: 3 * (int(numbers.max()) + 1)].reshape(-1, 3)
+    return _of_numbers(numbers, flat)
+
+
+def _of_numbers(numbers: Int[np.ndarray, "height width"], flat: Int[np.ndarray, "count 3"]) -> Levels:
     if len(flat) <= numbers.max():
         return Levels(numbers)
     if (flat[:, 0] == flat[:, 1]).all() and (flat[:, 0] == flat[:, 2]).all():
@@ -221,12 +231,15 @@ def _look(seen: Seen, levels: Levels) -> None:
     values = levels.values
     seen.soft |= levels.soft
     if levels.soft and not levels.colour:
+        flat = ndimage.maximum_filter(values, 3) - ndimage.minimum_filter(values, 3) <= _FLAT
+        seen.flat += np.bincount(np.clip(values[flat], 0, 255), minlength=256)
         return
     seen.colour |= levels.colour
     names, counts = np.unique(values, return_counts=True)
     if len(names) > 4096:
         names, counts = names[:4096], counts[:4096]
     seen.counts.update(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+    seen.beside |= IGNORE in names and bool(((names > 0) & (names <= MAX_CLASS)).any())
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     seen.border.update(Counter(border.tolist()))
     if len(names) > 2 and not set(names.tolist()) <= seen.solid:
@@ -238,6 +251,13 @@ def _look(seen: Seen, levels: Levels) -> None:
 
 def _coding(seen: Seen, files: Sequence[Path]) -> Coding:
     levels = sorted(seen.counts)
+    if len(plateaus := _plateaus(seen.flat)) > 2:
+        raise ValueError(
+            f"{files[0].parent} holds masks of several grey levels (about {', '.join(map(str, plateaus))}) as JPEG, which "
+            "smears them; save the masks as PNG"
+        )
+    if seen.soft and not levels:
+        return Coding("black and white", (_HALF,))
     if seen.colour and seen.soft:
         raise ValueError(f"{files[0].parent} holds masks in colours as JPEG, which smears them; save the masks as PNG")
     if seen.colour:
@@ -246,6 +266,11 @@ def _coding(seen: Seen, files: Sequence[Path]) -> Coding:
     if top <= MAX_CLASS:
         return Coding("numbers", classes=_by_number(top))
     if set(levels) - set(range(MAX_CLASS + 1)) == {IGNORE} and len(levels) > 2 and 1 in levels:
+        if not seen.beside:
+            raise ValueError(
+                f"{files[0].parent} holds masks of class numbers and others of 0 and {IGNORE}: the same class in black and "
+                "white, or pixels that nobody judged; save all masks alike, as class numbers"
+            )
         note = f"{IGNORE} beside class numbers means that nobody judged the pixel"
         return Coding("numbers", (), _by_number(max(set(levels) - {IGNORE})), IGNORE, (note,))
     between = [level for level in levels if 0 < level < top]
@@ -260,6 +285,18 @@ def _coding(seen: Seen, files: Sequence[Path]) -> Coding:
             "class; write class numbers, and resample masks to the nearest"
         )
     return _coded("levels", levels, seen)
+
+
+def _plateaus(flat: Histogram) -> list[int]:
+    """Grey levels around which the inside of masks lies in JPEG: runs of levels that a thousandth of the pixels have each,
+    unless there is more than noise between them."""
+    found: list[list[int]] = []
+    for level in np.flatnonzero(flat > 0.001 * flat.sum()).tolist():
+        if found and level - found[-1][-1] <= _NOISE:
+            found[-1].append(level)
+        else:
+            found.append([level])
+    return [max(run, key=lambda level: int(flat[level])) for run in found]
 
 
 def _by_number(top: int) -> tuple[str, ...]:

@@ -15,10 +15,15 @@ _COLOURS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
 
 def find_nnunet(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
-    """imagesTr with labelsTr and dataset.json; imagesTs, where it has labelsTs, is the test split. Without dataset.json the set
-    is none of nnU-Net's, and is read as images beside labels."""
-    if not (root / "imagesTr").is_dir() or not (root / "dataset.json").is_file():
+    """imagesTr with labelsTr and dataset.json, in `root` or in the one folder there that has them; imagesTs, where it has
+    labelsTs, is the test split. Without dataset.json the set is none of nnU-Net's, and is read as images beside labels."""
+    homes = [path for path in (root, *sorted(root.iterdir())) if (path / "imagesTr").is_dir()]
+    homes = [path for path in homes if (path / "dataset.json").is_file()]
+    if not homes:
         return None
+    if len(homes) > 1 and homes[0] != root:
+        raise ValueError(f"{root} holds {len(homes)} data sets of nnU-Net ({', '.join(path.name for path in homes)}); give one")
+    root = homes[0]
     facts = _dataset_json(root / "dataset.json")
     channels = _numbered(facts.get("channel_names") or facts.get("modality") or {}, root)
     found = Found("mask")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from chromogen.data.cases.dicom import dicom_facts, is_dicom, read_dicom
-from chromogen.data.images import MAX_PIXELS, SUFFIXES, image_facts, read_image, read_levels
+from chromogen.data.images import MAX_PIXELS, SUFFIXES, image_facts, is_tiff, read_image, read_levels
 
 Pixels = Float[np.ndarray, "height width *colour"]
 
@@ -41,7 +41,7 @@ def read_picture(path: Path, index: int | None = None) -> Picture:
         return Picture(slice_.pixels, slice_.facts.spacing_mm, slice_.facts.affine)
     if suffix == ".npy":
         return Picture(array_at(path, index).astype(np.float32))
-    if suffix in PLAIN:
+    if suffix in PLAIN and not is_tiff(path):
         return Picture(_by_pillow(path).astype(np.float32))
     found = read_levels(path)
     values = found.values.astype(np.float32)
@@ -62,7 +62,7 @@ def picture_size(path: Path, index: int | None = None) -> tuple[int, int]:
     if path.suffix.casefold() == ".npy":
         height, width = array_at(path, index).shape[:2]
         return height, width
-    if path.suffix.casefold() in PLAIN:
+    if path.suffix.casefold() in PLAIN and not is_tiff(path):
         rows, columns = _by_pillow(path).shape[:2]
         return rows, columns
     facts = image_facts(path)

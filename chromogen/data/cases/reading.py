@@ -325,7 +325,7 @@ def is_ct(modality: str) -> bool:
 def _kind(path: Path) -> Kind:
     if not is_dicom(path):
         return "picture"
-    return "ct" if dicom_facts(path).modality == "CT" else "dicom"
+    return "ct" if dicom_facts(path).hounsfield else "dicom"
 
 
 def _grey_of(pixels: np.ndarray, ct: bool) -> GreyRange:

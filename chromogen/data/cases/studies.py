@@ -26,7 +26,8 @@ _SPLIT = re.compile(
 )
 # How sets name one person's several files; the first that fits counts. Kermany: person100_bacteria_475, IM-0115-0001,
 # NORMAL2-IM-0386-0001; finding-lungs: ID_0013_Z_0047; one person scanned again: brats_2013_pat0001_1, BraTS-GLI-00005-101;
-# ACDC: patient001_frame12; BIDS: sub-01_ses-2; TCGA_CS_4941_19960909_12; our phantoms: lung-0003-001
+# CBIS-DDSM: Mass-Training_P_00001_LEFT_CC; ACDC: patient001_frame12; BIDS: sub-01_ses-2; TCGA_CS_4941_19960909_12;
+# our phantoms: lung-0003-001
 PATIENTS = (
     r"^(person\d+_[a-z]+)_",
     r"^((?:NORMAL2-)?IM-\d+)-",
@@ -36,6 +37,7 @@ PATIENTS = (
     r"^(sub-[A-Za-z0-9]+)(?=_|$)",
     r"^(TCGA[-_]\w{2}[-_]\w{4})(?=[-_]|$)",
     r"^(LIDC-IDRI-\d+)",
+    r"^(?:Mass|Calc)-(?:Training|Test)_(P_\d+)(?=_|$)",
     r"^((?:lung|brain|fundus|chest)-\d{4})(?:-\d{3})?$",
     r"(?i)^((?:patient|pat|subject|subj|case|volunteer)[-_ ]?\d+)[-_ ].*$",
     r"(?i)^(.+?)[-_ ](?:slice|frame|axial|coronal|sagittal|time|timepoint|visit|session|ses|layer)[-_ ]?\d+(?:[-_ ].*)?$",
@@ -122,6 +124,13 @@ def split_named(folder: str) -> str:
     match = _SPLIT.fullmatch(folder.casefold())
     word = (match[1] or match[2]) if match else ""
     return next((split for split, words in SPLIT_WORDS.items() if word in words), "")
+
+
+def split_within(folder: str) -> str:
+    """train, val or test where one of them is a word of a folder's name (ISIC2018_Task1_Training_GroundTruth), else ""."""
+    found = {word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", folder).casefold()) if word}
+    splits = [split for split, words in SPLIT_WORDS.items() if found & set(words)]
+    return splits[0] if len(splits) == 1 else ""
 
 
 def stem(path: Path) -> str:

@@ -9,6 +9,7 @@ import pytest
 from chromogen.cli import main
 from chromogen.data.cases.check import check_cases
 from chromogen.data.cases.source import CaseSource, SliceRule, open_cases
+from tests.miniatures import more_cases as more_cases
 from tests.miniatures.cases import MINIATURES
 
 SOURCE = SliceRule(min_foreground=0)
