@@ -5,16 +5,19 @@ coincide, and the check says which. `plain` is the check as it was
 (`benchmarks/plain/data_check.py`): all bytes hashed, all pixels decoded, nothing asked of what the pictures show. Each is a
 program of its own, on a quarter of the pairs and on all of them, in turn, several rounds; the fastest counts. Seconds are
 processor time of all its threads, since other work on the machine hardly counts in it, and those of the clock beside them.
-Memory is the highest resident memory of the program.
+Memory is the highest resident memory of the program. With `--before FOLDER`, a checkout of 21c4218, that code itself is
+timed too, on all pairs.
 """
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +45,18 @@ def write(root: Path, pairs: int, suffix: str) -> None:
 
 def run(which: str, root: Path, pairs: int) -> None:
     """Check the first `pairs` pairs of `root` in this process and print what it took."""
-    from chromogen.data.pairs import check as ours
-    from chromogen.data.pairs import layouts
-
-    if which == "plain":
+    if which == "before":
+        check_before = import_module("chromogen.data.check").check
+    else:
         from plain.data_check import check as plain
 
-        paths = sorted(root.glob("*/*/*"), key=lambda path: (path.name, path))[: 2 * pairs]
+        from chromogen.data.pairs import check as ours
+        from chromogen.data.pairs import layouts
+    paths = sorted(root.glob("*/*/*"), key=lambda path: (path.name, path))[: 2 * pairs]
     before, clock = time.process_time(), time.monotonic()
-    if which == "plain":
+    if which == "before":
+        check_before(root)
+    elif which == "plain":
         plain(paths)
     else:
         whole = layouts.find_pairs
@@ -84,20 +90,27 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5000)
     parser.add_argument("--suffixes", nargs="+", default=["png", "jpg"])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--before", type=Path, help="a checkout of 21c4218")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.run:
         run(told.run[0], Path(told.run[1]), int(told.run[2]))
         return
+
+    def path_to(which: str) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(told.before.resolve())} if which == "before" else {**os.environ}
+
     for suffix in told.suffixes:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), told.pairs, suffix)
             best: dict[tuple[str, int], dict[str, float]] = {}
             for _ in range(told.rounds):
                 for count in (told.pairs // 4, told.pairs):
-                    for which in ("plain", "ours"):
+                    for which in ("plain", "ours", *(["before"] if told.before and count == told.pairs else [])):
                         words = [sys.executable, __file__, "--run", which, folder, str(count)]
-                        took = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+                        took = json.loads(
+                            subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=path_to(which)).stdout
+                        )
                         held = best.setdefault((which, count), took)
                         best[which, count] = {key: min(held[key], took[key]) for key in took}
         for which in ("plain", "ours"):
@@ -106,8 +119,10 @@ def main() -> None:
                 f"{told.pairs} pairs, {suffix}, {which}: {all_['cpu']:.1f} s of processor, {all_['clock']:.1f} s by the clock, "
                 f"{few['mb']:.0f} MB at a quarter of the pairs, {all_['mb']:.0f} MB at all"
             )
-        plain, ours = best["plain", told.pairs], best["ours", told.pairs]
-        print(f"{suffix}: {plain['cpu'] / ours['cpu']:.2f} times as fast, {plain['clock'] / ours['clock']:.2f} by the clock")
+        for which in ("plain", "before") if told.before else ("plain",):
+            then, now = best[which, told.pairs], best["ours", told.pairs]
+            times, clock = then["cpu"] / now["cpu"], then["clock"] / now["clock"]
+            print(f"{suffix}, {which}: {times:.2f} times as fast, {clock:.2f} by the clock")
 
 
 if __name__ == "__main__":

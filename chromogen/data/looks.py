@@ -19,7 +19,6 @@ import imagecodecs
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
-from chromogen.data.formats import plain
 from chromogen.data.images import MAX_PIXELS, decode_image
 
 WHOLE_BYTES = 2**26  # larger files are not held in memory
@@ -53,8 +52,13 @@ def look_at(paths: Sequence[Path]) -> dict[Path, FileFacts]:
 
     Where all files are of one format, plain ones are not decoded wholly; between formats only pixels can be compared.
     """
-    formats = {_format(path) for path in paths}
-    quick = len(formats - {""}) <= 1
+    found = _looked_at(paths, quick=True)
+    if len({facts.format for facts in found.values() if facts.format}) > 1:
+        found |= _looked_at([path for path, facts in found.items() if not facts.error], quick=False)
+    return found
+
+
+def _looked_at(paths: Sequence[Path], quick: bool) -> dict[Path, FileFacts]:
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
         found = pool.map(lambda batch: [_look(path, quick) for path in batch], batches)
@@ -100,15 +104,6 @@ def copies(files: Mapping[Path, FileFacts], places: Mapping[Path, Iterable[str]]
     return found
 
 
-def _format(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            start = handle.read(8)
-    except OSError:
-        return ""
-    return "PNG" if start == _PNG else "JPEG" if start.startswith(_JPEG) else "other"
-
-
 def _look(path: Path, quick: bool) -> FileFacts:
     try:
         if path.stat().st_size > WHOLE_BYTES:
@@ -140,7 +135,7 @@ def _quick(raw: bytes, sha256: str) -> FileFacts | None:
 def _quick_jpeg(raw: bytes, sha256: str) -> FileFacts | None:
     image = JpegImageFile(io.BytesIO(raw))
     width, height = image.size
-    if image.mode != "RGB" or width * height > MAX_PIXELS or "icc_profile" in image.info or plain.orientation_of(image) != 1:
+    if image.mode != "RGB" or width * height > MAX_PIXELS or "icc_profile" in image.info or "exif" in image.info:
         return None
     image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
     image.load()

@@ -21,7 +21,7 @@ from chromogen.tensors import Uint8Image
 
 Member = TypeVar("Member", Pair, Path)
 
-LOOKED_AT = 100  # pairs, evenly spaced in the set: decoding and naming pictures takes longer than all else
+LOOKED_AT = 48  # pairs, evenly spaced in the set: decoding and naming pictures takes longer than all else
 THUMBNAIL_PX = 128  # shorter side, at least
 LEAST_PX = 80  # shorter side from which on it can be told whether a picture is turned
 FEW, BEYOND_CHANCE = 0.03, 1.3  # share of the pairs, and the agreement, from which on a turned pair is no chance

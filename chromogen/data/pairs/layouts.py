@@ -172,8 +172,9 @@ def _ignored(root: Path, found: Found) -> tuple[Path, ...]:
     on_the_way = {folder for path in found.folders for folder in (path, *path.parents)}
     used: set[Path | None] = {path for pair in (*found.complete, *found.lone_sources) for path in (pair.source, pair.target)}
     used |= {path for _, path in found.lone_targets}
+    known = on_the_way | used
     entries = {path for folder in {root, *found.folders} for path in folder.iterdir()}
-    return tuple(sorted(path for path in entries if path not in on_the_way | used and not is_clutter(path)))
+    return tuple(sorted(path for path in entries if path not in known and not is_clutter(path)))
 
 
 # --- recognising ---------------------------------------------------------------------------------------------------------
