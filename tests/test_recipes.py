@@ -63,6 +63,7 @@ def test_every_chain_starts_with_what_its_methods_need(name: str) -> None:
 def test_the_chain_of_the_thesis_has_its_settings() -> None:
     chain = load_recipe(f"{SYNTHESIS}:thesis")
     assert isinstance(chain, Chain) and chain.cases.size_px == 240
+    assert (chain.cases.slices.first, chain.cases.slices.last, chain.cases.slices.every) == (55, 104, 1)  # section 3.1
     for stage in chain.stages.values():
         published = methods.load(f"{methods.name_of(stage.method)}:thesis")
         shape = {"modalities": 4, "classes": 5, "pretrain_until": getattr(stage.method, "pretrain_until", 0.0)}

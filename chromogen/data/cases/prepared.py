@@ -214,9 +214,9 @@ class PreparedData:
         patients = {split: len({case.patient for case in index.cases if case.split == split}) for split in counts}
         made = sum(case.origin == "synthetic" for case in index.cases)
         parts = ", ".join(f"{counts[split]} {split} ({patients[split]} patients)" for split in SPLITS if split in counts)
-        return f"{index.title}: {parts} cases with {', '.join(index.modalities)}, label {index.label}" + (
-            f", {made} of them synthetic" if made else ""
-        )
+        synthetic = f", {made} of them synthetic" if made else ""
+        only = f"; drawn from {', '.join(self.only)} alone" if self.only else ""
+        return f"{index.title}: {parts} cases with {', '.join(index.modalities)}, label {index.label}{synthetic}{only}"
 
     def stated_licence(self) -> str:
         return read_index(Path(self.root).expanduser()).licence

@@ -145,6 +145,7 @@ def test_only_some_image_classes_are_drawn_from(tmp_path: Path) -> None:
         for balanced in (False, True):
             data = PreparedData(root, only=only, balanced=balanced)
             assert set(indices(list(data.batches("train", 6, 0, 0, 4)))) == wanted
+    assert PreparedData(root, only=("a",)).describe() == f"{PreparedData(root).describe()}; drawn from a alone"
     assert list(PreparedData(root, only=("a",)).members(Prepared(root), "val")) == []
     with pytest.raises(ValueError, match="no image class is called 'an', and nothing else is to be drawn from; .* a, b, none"):
         PreparedData(root, only=("an",)).batches("train", 1, 0, 0, 1)
