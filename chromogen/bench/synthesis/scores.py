@@ -4,7 +4,9 @@ The reference are training cases, evenly spaced, as many as are made. What a cop
 back; and the held-out control, real cases of other patients, says what there is to be reached. Every measure of images is a
 mean over modalities.
 
-Deviations from the source, Table 3 of Qu's thesis
+Deviations from the source, Tables 2 and 3 of Qu's thesis
+- FID is of the extractors that the plan names, by default not Inception's; MS-SSIM is printed within and between the sets.
+- One training a system; section 5.2 keeps the best of four.
 - Missing: Ours+, tumours cut out by their labels and scored alone.
 - Missing: GAN#, DCGAN with a U-Net for generator and VGG11 for critic.
 """

@@ -4,6 +4,7 @@ Every result of a mixture and a seed is a file whose name holds a hash of all th
 goes on where it was, rows can be added, and another set of made cases leaves the rows of real cases as they are.
 
 Deviations from the source, Qu's thesis
+- Table 8 is decided by average precision; there by IOU, which stands beside it.
 - Missing: Table 4 on unfiltered cases; what `chromogen synthesize` writes has passed its filters.
 """
 
