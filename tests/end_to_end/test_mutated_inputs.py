@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def answers(mess: Mess, model: str) -> dict[str, int]:
+def answers(mess: Mess, model: str, seconds: float = SECONDS_A_FILE) -> dict[str, int]:
     """The exit code of each command on the same mess; AssertionError for an answer that is none, or that takes too long."""
     codes = {}
     with _written(mess) as root:
@@ -49,13 +49,13 @@ def answers(mess: Mess, model: str) -> dict[str, int]:
             "evaluate": ["evaluate", "--pred", str(folders[0]), "--target", str(folders[-1]), "--out", out, "--workers", "1"],
         }
         for name, words in commands.items():
-            started = time.monotonic()
+            started = time.process_time()  # not of the clock: other tests run beside this one
             codes[name], told = _answer(words)
-            took = time.monotonic() - started
+            took = time.process_time() - started
             assert codes[name] in (cli.FINE, cli.SOME_FAILED, cli.USAGE), (name, codes[name], told)
             assert codes[name] == cli.FINE or told.strip(), f"{name} failed without a word"
             assert "Traceback" not in told, (name, told)
-            assert took < SECONDS_A_FILE * files, f"{name} took {took:.1f} s for {files} files"
+            assert took < seconds * files, f"{name} took {took:.1f} s for {files} files"
     return codes
 
 
@@ -87,6 +87,12 @@ def _trial(examples: int) -> Callable[[str], None]:
         answers(mess, model)
 
     return lambda model: trial(model=model)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported(model: str) -> None:
+    """What the first command of a process takes longer, imports above all, is no file's."""
+    answers(Mess((), (), None), model, seconds=60)
 
 
 def test_commands_answer_whatever_lies_in_a_folder(model: str) -> None:
