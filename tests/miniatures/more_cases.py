@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import tifffile
 
 from tests.miniatures.cases import dataset, head, lesion, masked, miniature, palette, picture, shot, slice_, spots, volume
 
@@ -80,7 +80,7 @@ def tiff_called_png_and_gif(root: Path) -> None:
         for place, pixels in (("images", shot(number)), ("masks", spots(255))):
             path = root / f"{place}/p{number}{('.gif', '.png')[number % 2]}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path, format="TIFF", compression="tiff_lzw")
+            tifffile.imwrite(path, 65535 - pixels.astype(np.uint16) * 16, photometric="miniswhite", compression="lerc")
 
 
 @miniature(layout="image_masks", patients=4, cases=4, classes=("none", "label"))
@@ -156,3 +156,68 @@ def volumes_called_otherwise(root: Path) -> None:
     for number in range(2):
         volume(root / f"Batch 1/volume-{number}.nii", head(number))
         volume(root / f"Batch 1/segmentation-{number}.nii", lesion())
+
+
+@miniature(layout="volume_masks", patients=4, cases=20, classes=("none", "label"))
+def volumes_of_0_and_255(root: Path) -> None:
+    """One class, not 255 of them; in 12 bits, too."""
+    for number in range(4):
+        volume(root / f"images/c{number}.nii.gz", head(number))
+        volume(root / f"labels/c{number}.nii.gz", lesion().astype(np.int16) * 255)
+
+
+@miniature(layout="volume_masks", patients=4, cases=20, classes=("none", "level 1000", "level 4095"))
+def volumes_of_levels(root: Path) -> None:
+    for number in range(4):
+        volume(root / f"images/c{number}.nii.gz", head(number))
+        volume(root / f"labels/c{number}.nii.gz", np.choose(lesion((1, 2)), (0, 1000, 4095)).astype(np.int16))
+
+
+@miniature(layout="volume_masks", patients=2, cases=10, classes=("none", "label 1", "label 2"))
+def the_first_channel_of_nnunet_without_its_json(root: Path) -> None:
+    for number in range(2):
+        volume(root / f"imagesTr/c{number}_0000.nii.gz", head(number))
+        volume(root / f"labelsTr/c{number}.nii.gz", lesion((1, 2)))
+
+
+@miniature(layout="nnunet", patients=4, cases=20, classes=("background", "cancer"), modalities=("CT",))
+def nnunet_two_folders_down(root: Path) -> None:
+    decathlon_in_a_folder(root / "nnUNet_raw")
+    path = root / "nnUNet_raw/Task06_Lung/dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as Windows writes it
+
+
+@miniature(layout="bids", patients=2, cases=10, modalities=("dwi",))
+def isles(root: Path) -> None:
+    for number in (1, 2):
+        name = f"sub-strokecase000{number}"
+        volume(root / f"{name}/ses-0001/dwi/{name}_ses-0001_dwi.nii.gz", head(number))
+        volume(root / f"derivatives/{name}/ses-0001/{name}_ses-0001_msk.nii.gz", lesion())
+
+
+@miniature(layout="image_masks", patients=4, cases=4, notes=("test has no masks beside",))
+def carvana(root: Path) -> None:
+    for number in range(4):
+        picture(root / f"train/{number}.png", shot(number))
+        picture(root / f"train_masks/{number}_mask.gif", spots(255))
+    picture(root / "test/9.png", shot(9))
+
+
+@miniature(layout="dicom_boxes", patients=2, cases=2, notes=("1 DICOM files are no images",))
+def contours_beside_slices(root: Path) -> None:
+    for number in range(2):
+        slice_(root / f"P{number}/a.dcm", patient=f"P{number}", seed=number)
+    slice_(root / "P0/rt.dcm", patient="P0", Modality="RTSTRUCT", Rows=None, Columns=None, PixelData=None)
+
+
+@miniature(layout="dicom_boxes", patients=2, cases=2, problems=("is no Pascal VOC file (it holds LidcReadMessage)",))
+def lidc(root: Path) -> None:
+    for number in range(2):
+        slice_(root / f"P{number}/a.dcm", patient=f"P{number}", seed=number)
+    (root / "P0/069.xml").write_text('<LidcReadMessage xmlns="http://www.nih.gov"><readingSession/></LidcReadMessage>')
+
+
+@miniature(refused="c.mgz is of a kind that is not read")
+def volumes_of_freesurfer(root: Path) -> None:
+    (root / "images").mkdir()
+    (root / "images/c.mgz").write_bytes(b"\0" * 400)

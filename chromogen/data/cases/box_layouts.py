@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chromogen.data.cases.boxes import NamedBoxes, is_coco, read_boxes, read_coco
-from chromogen.data.cases.dicom import SliceFacts, dicom_facts, is_dicom
+from chromogen.data.cases.dicom import NoImageError, SliceFacts, dicom_facts, is_dicom
 from chromogen.data.cases.mask_layouts import UNKNOWN
 from chromogen.data.cases.studies import PATIENTS, PICTURES, Found, Study, files_below, patient_in, split_named, split_of, stem
 from chromogen.data.cases.volumes import SUFFIXES as VOLUMES
@@ -44,11 +44,18 @@ def find_dicom(root: Path, modalities: Sequence[str], pattern: str) -> Found | N
         return None
     found = Found("boxes", modalities=())
     facts: dict[Path, SliceFacts] = {}
+    no_images: list[Path] = []
     for path in paths:
         try:
             facts[path] = dicom_facts(path)
+        except NoImageError:
+            no_images.append(path)
         except (ValueError, OSError) as error:
             found.problems.append(str(error))
+    if no_images:
+        found.notes.append(
+            f"{len(no_images)} DICOM files are no images (contours, reports, plans) and are passed over, such as {no_images[0]}"
+        )
     unreadable = {path for path in paths if path not in facts}
     facts = _without_scouts(_without_doubles(_without_masks(facts, found), found), found)
     boxes, broken = _boxes_of(root, facts, unreadable, found)

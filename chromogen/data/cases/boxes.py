@@ -50,7 +50,7 @@ class NamedBoxes:
 
 
 def read_boxes(path: Path) -> NamedBoxes:
-    """The objects of a Pascal VOC file. ValueError: not XML, an entity in it, a box without name, corners or area."""
+    """The objects of a Pascal VOC file. ValueError: not XML, another kind, an entity in it, a box without name or area."""
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} has more than {MAX_BYTES} bytes; a list of boxes is short")
     text = path.read_bytes()
@@ -60,6 +60,9 @@ def read_boxes(path: Path) -> NamedBoxes:
         tree = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is not XML ({error}); write the boxes again") from error
+    kind = tree.tag.rpartition("}")[2]
+    if kind != "annotation" and tree.find(".//object") is None:
+        raise ValueError(f"{path} is no Pascal VOC file (it holds {kind}); write the boxes as such, or take the file out")
     names: list[str] = []
     corners: list[tuple[float, float, float, float]] = []
     difficult = []
@@ -90,7 +93,7 @@ def is_coco(path: Path) -> bool:
 @lru_cache(maxsize=8)
 def _coco(path: Path, _version: int) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

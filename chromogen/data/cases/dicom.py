@@ -33,6 +33,10 @@ _SCOUTS = ("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW")
 _BROKEN = (InvalidDicomError, ValueError, TypeError, AttributeError, LookupError, EOFError, NotImplementedError, RuntimeError)
 
 
+class NoImageError(ValueError):
+    """A DICOM file that is no image: contours, a report, a plan."""
+
+
 @dataclass(frozen=True, eq=False)
 class SliceFacts:
     """What the header of one slice says. `place` is its mm along the normal of the slice, for the order within a series.
@@ -157,9 +161,10 @@ def _read(path: Path, pixels: bool) -> Any:
 
 
 def _facts(dataset: Any, path: Path) -> SliceFacts:
+    if "Rows" not in dataset or "Columns" not in dataset:
+        kind = str(dataset.get("Modality", "") or "").strip()
+        raise NoImageError(f"{path} holds no rows and columns: no image{f' but {kind}' if kind else ''}; take it out")
     with _damage_explained(path), _no_warnings():
-        if "Rows" not in dataset or "Columns" not in dataset:
-            raise ValueError("it has no rows and columns: no image")
         rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames", 1) or 1)
         colours = int(dataset.get("SamplesPerPixel", 1) or 1)
         spacing = _numbers(dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing"), 2)

@@ -77,14 +77,17 @@ def _places(folder: Path, found: Found, suffixes: Sequence[str]) -> list[_Place]
     for name, path in holding.items():
         by_split.setdefault(split_within(name), {})[name] = path
     apart = [split for split, held in by_split.items() if split and {role(name) for name in held} & set(_BEST)]
-    if len(apart) < 2:
+    if not apart or (len(apart) < 2 and "" in by_split):
         place = _place(folder, holding, found)
         return [place] if place else []
-    places = [(split, _place(folder, by_split[split], found)) for split in apart]
+    places = [(split, _place(folder, by_split[split], found, split)) for split in apart]
+    bare = [path.name for split, held in by_split.items() if split and split not in apart for path in held.values()]
+    if bare and any(place for _, place in places):
+        found.notes.append(f"{folder}: {', '.join(bare)} {'has' if len(bare) == 1 else 'have'} no masks beside: left out")
     return [replace(place, split=split) for split, place in places if place]
 
 
-def _place(folder: Path, holding: dict[str, Path], found: Found) -> _Place | None:
+def _place(folder: Path, holding: dict[str, Path], found: Found, split: str = "") -> _Place | None:
     roles = {name: role(name) for name in holding}
     wanted = {name.casefold() for name in found.modalities} if found.modalities != ("image",) else set()
     for name in holding:
@@ -100,7 +103,7 @@ def _place(folder: Path, holding: dict[str, Path], found: Found) -> _Place | Non
         if len(found.modalities) > 1:
             return None
         named = [name for name in holding if roles[name] == "images"]
-        other = [name for name in holding if not roles[name] and not split_named(name)]
+        other = [name for name in holding if not roles[name] and (split or not split_named(name))]
         chosen = named[:1] or (other if len(other) == 1 else [])
         sides = [holding[name] for name in chosen]
     passed = [name for name in holding if name != masks[0] and holding[name] not in sides and roles[name]]

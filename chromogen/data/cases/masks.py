@@ -77,9 +77,9 @@ def coding_of(files: Sequence[Path], indices: Sequence[int | None]) -> Coding:
     """How the masks of a set are coded, from a part of them, or from all where levels or colours stand for classes. Masks that
     cannot be read have no say. ValueError when they hold neither."""
     step = max(1, len(files) // LOOKED_AT)
-    found = _coding(_seen(files[::step], indices[::step]), files)
+    found = coding_from(_seen(files[::step], indices[::step]), files)
     if step > 1 and (found.kind in ("levels", "colours") or len(found.classes) > 2):
-        found = _coding(_seen(files, indices), files)
+        found = coding_from(_seen(files, indices), files)
     return found
 
 
@@ -92,7 +92,12 @@ def read_mask(path: Path, index: int | None = None, coding: Coding | None = None
     if coding is None:
         seen = Seen()
         _look(seen, levels)
-        coding = _coding(seen, [path])
+        coding = coding_from(seen, [path])
+    return classes_of(levels, coding, path)
+
+
+def classes_of(levels: Levels, coding: Coding, path: Path) -> UInt8[np.ndarray, "height width"]:
+    """Class of every pixel. ValueError for a level that `coding` does not know."""
     values, top = levels.values, int(levels.values.max())
     if coding.kind == "black and white" or levels.soft:
         if top <= 1 and not levels.soft:
@@ -249,7 +254,8 @@ def _look(seen: Seen, levels: Levels) -> None:
         seen.solid |= set(names.tolist())
 
 
-def _coding(seen: Seen, files: Sequence[Path]) -> Coding:
+def coding_from(seen: Seen, files: Sequence[Path]) -> Coding:
+    """What levels mean of which so many were seen. ValueError, naming the folder of `files`, when they are neither."""
     levels = sorted(seen.counts)
     if len(plateaus := _plateaus(seen.flat)) > 2:
         raise ValueError(

@@ -15,10 +15,10 @@ _COLOURS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
 
 def find_nnunet(root: Path, modalities: Sequence[str], pattern: str) -> Found | None:
-    """imagesTr with labelsTr and dataset.json, in `root` or in the one folder there that has them; imagesTs, where it has
+    """imagesTr with labelsTr and dataset.json, in `root` or in the one folder below that has them; imagesTs, where it has
     labelsTs, is the test split. Without dataset.json the set is none of nnU-Net's, and is read as images beside labels."""
-    homes = [path for path in (root, *sorted(root.iterdir())) if (path / "imagesTr").is_dir()]
-    homes = [path for path in homes if (path / "dataset.json").is_file()]
+    homes = [root, *sorted(path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/imagesTr"))]
+    homes = [path for path in homes if (path / "imagesTr").is_dir() and (path / "dataset.json").is_file()]
     if not homes:
         return None
     if len(homes) > 1 and homes[0] != root:
@@ -106,7 +106,7 @@ def _add(
 
 def _dataset_json(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); write it again") from error
     if not isinstance(facts, dict):

@@ -84,8 +84,6 @@ def paired(images: Sequence[str], masks: Mapping[str, Path]) -> tuple[dict[str, 
 
 
 def _key(name: str) -> str:
-    """A name without the words that say what is in the file."""
-    kept = [
-        word for word in re.split(r"[-_. ]+", name.casefold()) if word not in _DROPPED and word not in ("ma", "he", "ex", "od")
-    ]
-    return "_".join(kept)
+    """A name without the words that say what is in the file, and without the number of nnU-Net's first channel."""
+    parts = re.split(r"[-_. ]+", re.sub(r"_0000$", "", name.casefold()))
+    return "_".join(part for part in parts if part not in _DROPPED and part not in ("ma", "he", "ex", "od"))

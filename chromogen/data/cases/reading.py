@@ -17,6 +17,7 @@ from chromogen.data.cases.pictures import Picture, as_colour, as_grey, is_grey, 
 from chromogen.data.cases.provenance import Origin, origin_of
 from chromogen.data.cases.studies import Found, Study
 from chromogen.data.cases.volumes import SAME_MM, Axis, Volume, open_volume
+from chromogen.data.cases.voxels import voxel_classes, voxel_coding
 
 Plane = Float[np.ndarray, "height width *colour"]
 Kind = Literal["volume", "ct", "dicom", "picture"]
@@ -104,7 +105,7 @@ class Reader:
         if found.label == "mask" and classes:
             found.classes = classes
         elif found.label == "mask" and not found.classes:
-            found.classes = self._own_classes(found)
+            found.classes = self._own_classes()
         self.classes = found.classes
         if self.coding:
             found.ignore = self.coding.ignore if found.ignore is None else found.ignore
@@ -202,7 +203,7 @@ class Reader:
             planes = [scale.unit(volume.slice(axis, n)) for n in around]
             images[name] = np.stack(planes, axis=2) if self.source.neighbours else planes[0]
             tissue |= volume.grey.tissue(here)
-        mask = _voxel_classes(volumes[""].slice(axis, number), study) if "" in volumes else None
+        mask = voxel_classes(volumes[""].slice(axis, number), study.mask, self.coding) if "" in volumes else None
         self._check_classes(mask, study)
         return Raw(images, tissue, first.spacing(axis), first.slice_affine(axis, number), mask)
 
@@ -238,17 +239,18 @@ class Reader:
 
     def _coding(self, found: Found) -> Coding | None:
         masked = [study for study in found.studies if study.mask is not None and not study.is_volume and not study.layers]
-        if found.label != "mask" or not masked:
+        if found.label != "mask":
+            return None
+        volumes = [study.mask for study in found.studies if study.mask is not None and study.is_volume]
+        if volumes and not found.classes:
+            return voxel_coding(volumes)
+        if not masked:
             return None
         return coding_of([study.mask for study in masked if study.mask], [study.index for study in masked])
 
-    def _own_classes(self, found: Found) -> tuple[str, ...]:
-        """Names where the layout has none: what the masks are coded by, else the numbers in them."""
-        if self.coding:
-            return self.coding.classes or ("none", "label")
-        if any(study.is_volume and study.mask for study in found.studies):
-            return _numbered_classes(found)
-        return ("none", "label")
+    def _own_classes(self) -> tuple[str, ...]:
+        """Names where the layout has none: what the masks are coded by."""
+        return (self.coding.classes if self.coding else ()) or ("none", "label")
 
     def _is_ignored(self, study: Study) -> bool:
         """Whether nobody judged a part of it: a label to be ignored, or nothing but boxes marked as difficult."""
@@ -340,19 +342,6 @@ def _channel(picture: Picture, study: Study, modality: str) -> Picture:
     return replace(picture, pixels=picture.pixels[..., channel])
 
 
-def _numbered_classes(found: Found) -> tuple[str, ...]:
-    """Names for the label numbers of volumes that nothing names: the numbers themselves, as far as any label goes."""
-    highest = 1
-    for study in found.studies:
-        if study.mask is None or not study.is_volume:
-            continue
-        try:
-            highest = max(highest, int(np.rint(open_volume(study.mask).pixels.max())))
-        except (ValueError, OSError):
-            continue  # whoever reads it says why
-    return ("none", *(f"label {number}" for number in range(1, min(highest, 255) + 1)))
-
-
 def _check_size(path: Path, size: tuple[int, ...], first_path: Path, first: tuple[int, ...]) -> None:
     if tuple(size) != tuple(first):
         sizes = f"{first[1]} x {first[0]} px, {path} has {size[1]} x {size[0]}"
@@ -369,13 +358,3 @@ def _check_spacing(path: Path, picture: Picture, first_path: Path, first: Pictur
             f"{first_path} has pixels of {first.spacing_mm[0]:.3g} x {first.spacing_mm[1]:.3g} mm, {path} of "
             f"{picture.spacing_mm[0]:.3g} x {picture.spacing_mm[1]:.3g}; resample them to one grid"
         )
-
-
-def _voxel_classes(labels: np.ndarray, study: Study) -> UInt8[np.ndarray, "height width"]:
-    """Labels of a volume are class numbers, whatever type they are stored in."""
-    whole = np.rint(labels)
-    if labels.size and (np.abs(labels - whole).max() > 0.01 or whole.min() < 0 or whole.max() > 255):
-        raise ValueError(
-            f"{study.mask} holds labels from {labels.min():g} to {labels.max():g}; classes are whole numbers, 0 to 255"
-        )
-    return whole.astype(np.uint8)

@@ -11,6 +11,7 @@ from chromogen.data.cases.volumes import is_volume
 
 LOOKED_AT = 20_000  # files of a folder
 _TABLES = (".csv", ".tsv", ".xlsx", ".xls")
+_OTHERS = (".mgz", ".mgh", ".mnc", ".par", ".rec", ".npz", ".mat", ".h5", ".hdf5", ".webp", ".svs", ".ndpi", ".tfrecord")
 _PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz")
 
 
@@ -26,6 +27,8 @@ def _reasons(files: list[Path]) -> Iterator[str]:
     by_ending = {path.suffix.casefold(): path for path in reversed(files)}
     if endings[".hdr"] and endings[".img"]:
         yield f"{by_ending['.hdr'].name} with {by_ending['.img'].name} (Analyze, NIfTI in two files) is not read: save .nii.gz"
+    if strange := next((path for path in files if path.name.casefold().endswith(_OTHERS)), None):
+        yield f"{strange.name} is of a kind that is not read: save volumes as .nii.gz, pictures as PNG"
     names = {stem(path) for path in pictures}
     texts = (path for path in files if path.suffix.casefold() == ".txt" and stem(path) in names and _is_yolo(path))
     if boxes := next(texts, None):

@@ -27,7 +27,7 @@ _BIDS_IMAGES = (
     "UNIT1",
     "ADC",
 )
-_BIDS_LABELS = ("mask", "dseg", "lesion", "roi", "seg", "label")
+_BIDS_LABELS = ("mask", "msk", "dseg", "lesion", "roi", "seg", "label")
 _ACDC = ("none", "right ventricle", "myocardium", "left ventricle")
 _NO_LABEL = re.compile(r"brain|skull|desc-(?:brain|head)", re.IGNORECASE)
 
