@@ -29,6 +29,17 @@ SUFFIXES = (".dcm", ".dicom", ".ima")
 AIR_HU = (
     -1024.0
 )  # nothing in a patient has less; scanners and archives pad CT with -2000, -2048, -3024 around the circle they see
+_NO_IMAGES = (
+    "RTSTRUCT",
+    "RTPLAN",
+    "RTRECORD",
+    "SR",
+    "PR",
+    "KO",
+    "REG",
+    "DOC",
+    "PLAN",
+)  # modalities of contours, reports, plans
 _SCOUTS = ("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW")
 _BROKEN = (InvalidDicomError, ValueError, TypeError, AttributeError, LookupError, EOFError, NotImplementedError, RuntimeError)
 
@@ -161,10 +172,12 @@ def _read(path: Path, pixels: bool) -> Any:
 
 
 def _facts(dataset: Any, path: Path) -> SliceFacts:
-    if "Rows" not in dataset or "Columns" not in dataset:
-        kind = str(dataset.get("Modality", "") or "").strip()
-        raise NoImageError(f"{path} holds no rows and columns: no image{f' but {kind}' if kind else ''}; take it out")
+    kind = str(dataset.get("Modality", "") or "").strip()
+    if "Rows" not in dataset and kind in _NO_IMAGES:
+        raise NoImageError(f"{path} is no image but {kind}; take it out")
     with _damage_explained(path), _no_warnings():
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise ValueError("it has no rows and columns: no image")
         rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames", 1) or 1)
         colours = int(dataset.get("SamplesPerPixel", 1) or 1)
         spacing = _numbers(dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing"), 2)
