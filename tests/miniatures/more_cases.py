@@ -221,3 +221,12 @@ def lidc(root: Path) -> None:
 def volumes_of_freesurfer(root: Path) -> None:
     (root / "images").mkdir()
     (root / "images/c.mgz").write_bytes(b"\0" * 400)
+
+
+@miniature(layout="volume_masks", patients=2, cases=10, classes=("none", *(f"label {number}" for number in range(1, 105))))
+def volumes_of_104_organs(root: Path) -> None:
+    for number in range(2):
+        labels = lesion()
+        labels[6:17, 5:15] = (np.arange(550) % 105).reshape(11, 10, 5)
+        volume(root / f"images/c{number}.nii.gz", head(number))
+        volume(root / f"labels/c{number}.nii.gz", labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from chromogen.data.cases.masks import IGNORE, MAX_CLASS, Coding, Levels, Seen, classes_of, coding_from
+from chromogen.data.cases.masks import IGNORE, MAX_CLASS, MAX_LEVELS, Coding, Levels, Seen, classes_of, coding_from
 from chromogen.data.cases.volumes import open_volume
 
 MAX_LABEL = 2**16  # higher ones are no labels
@@ -29,10 +29,14 @@ def voxel_coding(files: Sequence[Path]) -> Coding:
         seen.solid |= set(levels)
         seen.beside |= IGNORE in levels and any(0 < level <= MAX_CLASS for level in levels)
     seen.border = seen.counts
-    found = coding_from(seen, files)
-    if found.kind != "numbers":
-        return found
-    top = max((level for level in seen.counts if level <= MAX_CLASS), default=1)
+    top = max(seen.counts, default=1)
+    if len(seen.counts) > MAX_LEVELS and top <= 255:  # an atlas
+        found = Coding("numbers")
+    else:
+        found = coding_from(seen, files)
+        if found.kind != "numbers":
+            return found
+        top = max((level for level in seen.counts if level <= MAX_CLASS), default=1)
     return replace(found, classes=("none", *(f"label {number}" for number in range(1, max(1, top) + 1))))
 
 
@@ -45,7 +49,7 @@ def voxel_classes(labels: np.ndarray, path: Path | None, coding: Coding | None) 
     whole = _whole(labels)
     if labels.size and (np.abs(labels - whole).max() > 0.01 or whole.min() < 0 or whole.max() >= MAX_LABEL):
         raise ValueError(f"{path} holds labels from {labels.min():g} to {labels.max():g}; classes are whole numbers, 0 to 255")
-    if coding is not None and path is not None:
+    if coding is not None and coding.kind != "numbers" and path is not None:
         return classes_of(Levels(whole), coding, path)
     if labels.size and whole.max() > 255:
         raise ValueError(f"{path} holds the label {whole.max():g}; classes are whole numbers, 0 to 255")
