@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from chromogen.data.formats.resolution import in_um
 
 LONGEST_XML = 16 * 2**20  # characters; the OME-XML of plates goes to some megabytes
@@ -56,8 +58,10 @@ def of_imagej(header: Mapping[str, Any], width: int, height: int, lookup_tables:
     if channels == times == 1 and depths == 3 and labels and _named([str(label) for label in labels]) == RGB:
         channels, depths = 3, 1  # what ImageJ calls an RGB stack
     colours: tuple[str, ...] = ()
+    if isinstance(lookup_tables, np.ndarray) and lookup_tables.ndim == 2:
+        lookup_tables = lookup_tables[None]  # tifffile unpacks the only one
     if lookup_tables is not None and len(lookup_tables) >= channels:
-        colours = tuple(_colour(int(table[0][-1]), int(table[1][-1]), int(table[2][-1])) for table in lookup_tables[:channels])
+        colours = tuple(_of_table(table) for table in lookup_tables[:channels])
     return Planes(width, height, channels, depths, times, colours)
 
 
@@ -134,6 +138,12 @@ def _stated_colour(text: str | None) -> str:
     except ValueError:
         return ""
     return _colour(number >> 24, number >> 16 & 255, number >> 8 & 255)
+
+
+def _of_table(table: Any) -> str:
+    """The colour that a lookup table (3, 256) leads to; "other" where it leads from light to dark."""
+    first, last = ([int(row[place]) for row in table] for place in (0, -1))
+    return _colour(*last) if sum(first) <= sum(last) else "other"
 
 
 def _colour(red: int, green: int, blue: int) -> str:

@@ -20,6 +20,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from chromogen.data.formats.png_chunks import chunk_notes
 from chromogen.data.formats.profiles import Profile, profile_note
 from chromogen.data.formats.samples import BAND_PIXELS, NO_ALPHA, ON_WHITE, Alpha, Samples, is_opacity, on_white, to_rgb8
 from chromogen.tensors import Uint8Image
@@ -70,12 +71,12 @@ def opened_plain(path: Path, max_pixels: int) -> Iterator[ImageFile]:
 
 def pixels_of(image: ImageFile, where: str) -> tuple[Uint8Image, tuple[str, ...]]:
     """uint8 RGB of an opened image, upright, and what had to be converted."""
-    orientation = orientation_of(image)
+    orientation, chunks = orientation_of(image), _chunk_notes(image)
     deep_colour = any(_is_deep_colour(tile.args) for tile in image.tile)
     if deep_colour or image.mode in DEEP_GREY:
         pixels, notes = to_rgb8(deep_samples(image, deep_colour), where)
         orientation = max(orientation, orientation_of(image))
-        return upright(pixels, orientation), (*notes, *([TURNED] if orientation != 1 else []))
+        return upright(pixels, orientation), (*notes, *chunks, *([TURNED] if orientation != 1 else []))
     image.load()
     notes = _conversions(image)
     if isinstance(image, PngImageFile):
@@ -84,8 +85,14 @@ def pixels_of(image: ImageFile, where: str) -> tuple[Uint8Image, tuple[str, ...]
     if orientation != 1:
         ImageOps.exif_transpose(image, in_place=True)
     alpha = _alpha_says(image)
-    notes = (*notes, *alpha, *said, *([TURNED] if orientation != 1 else []))
+    notes = (*notes, *alpha, *said, *chunks, *([TURNED] if orientation != 1 else []))
     return _rgb_pixels(image, alpha == (ON_WHITE,), profile), notes
+
+
+def _chunk_notes(image: ImageFile) -> tuple[str, ...]:
+    if not isinstance(image, PngImageFile) or image.fp is None:
+        return ()
+    return chunk_notes(image.fp, bool(image.info.get("icc_profile")))
 
 
 def deep_samples(image: ImageFile, colour: bool) -> Samples:

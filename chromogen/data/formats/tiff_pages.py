@@ -22,6 +22,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 GREY = (WHITE_IS_ZERO, BLACK_IS_ZERO)
 THREE_GREY = "three grey pages taken as red, green and blue"
 FIRST = "first of several pages taken"
+UNUSED_TABLE = "lookup table of ImageJ ignored: the grey values themselves are taken"
 _NUMBERS = (
     *("imagewidth", "imagelength", "imagedepth", "samplesperpixel", "rowsperstrip", "tilewidth", "tilelength", "tiledepth"),
     *("photometric", "compression", "planarconfig", "predictor", "sampleformat", "fillorder"),
@@ -58,7 +59,7 @@ def choose(tiff: TiffFile, where: str) -> Chosen:
         raise ValueError(
             f"{where} holds {number} grey pages of one size, a stack and not one picture; save the right one alone"
         )
-    return Chosen((best,), _page_notes(best, pages, count), planes)
+    return Chosen((best,), _page_notes(best, pages, count, planes), planes)
 
 
 def _pages(tiff: TiffFile, where: str) -> list[TiffPage]:
@@ -102,10 +103,16 @@ def _is_grey(page: TiffPage) -> bool:
     return page.samplesperpixel == 1 and page.photometric in GREY
 
 
-def _page_notes(best: TiffPage, pages: Sequence[TiffPage], count: int) -> tuple[str, ...]:
+def _is_tinted(planes: Planes) -> bool:
+    """Whether ImageJ shows the one channel in other colours than grey."""
+    return planes.channels == 1 and planes.colours not in ((), ("",), ("white",))
+
+
+def _page_notes(best: TiffPage, pages: Sequence[TiffPage], count: int, planes: Planes | None) -> tuple[str, ...]:
+    table = (UNUSED_TABLE,) if planes is not None and _is_tinted(planes) and _is_grey(best) else ()
     if best is not pages[0]:
-        return (f"page {pages.index(best) + 1} of {count} taken, the one of full resolution",)
-    return (FIRST,) if len(_full(pages)) > 1 else ()
+        return (f"page {pages.index(best) + 1} of {max(count, len(pages))} taken, the one of full resolution", *table)
+    return (*((FIRST,) if len(_full(pages)) > 1 else ()), *table)
 
 
 def _stated_planes(tiff: TiffFile, first: TiffPage, best: TiffPage) -> Planes | None:
@@ -128,7 +135,7 @@ def _of_planes(planes: Planes, best: TiffPage, pages: Sequence[TiffPage], count:
     if planes.fluorescent:
         raise ValueError(f"{where} is fluorescence ({planes.fluorescent}), no bright-field picture; its channels are no RGB")
     if samples > 1 or channels == 1:
-        return Chosen((best,), _page_notes(best, pages, count), planes)
+        return Chosen((best,), _page_notes(best, pages, count, planes), planes)
     order = order_of(planes.colours)
     if channels != 3 or order is None:
         colours = ": their colours are stated as others" if channels == 3 else ""

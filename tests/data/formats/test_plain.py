@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from chromogen.data.formats.png_chunks import FRAMES, UNCONVERTED
 from chromogen.data.formats.profiles import CONVERTED, UNREADABLE
 from chromogen.data.formats.samples import NO_ALPHA, ON_WHITE
 from chromogen.data.images import conversion_lines, decode_image, read_image, read_levels
@@ -161,3 +163,41 @@ def test_cut_short_is_said_only_where_the_end_is_missing(tmp_path: Path, kind: s
 def test_notes_are_counted_by_kind() -> None:
     told = [("a.png", ("grey made RGB",)), ("b.png", ()), ("c.png", ("palette", "grey made RGB"))]
     assert conversion_lines(told) == ["grey made RGB: 2 images, for example a.png", "palette: c.png"]
+
+
+def _with_chunks(picture: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG, the chunks set behind its header."""
+    content = imagecodecs.png_encode(picture)
+    body = b"".join(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    return content[:33] + body + content[33:]
+
+
+GAMMA, LINEAR = (b"gAMA", struct.pack(">I", 45455)), (b"gAMA", struct.pack(">I", 100000))
+P3 = (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))
+SRGB_PRIMARIES = (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(
+    ("chunks", "notes"),
+    [
+        ((), ()),
+        ((GAMMA,), ()),
+        ((GAMMA, SRGB_PRIMARIES), ()),
+        (((b"sRGB", b"\0"), LINEAR), ()),
+        (((b"cICP", bytes([1, 13, 0, 1])),), ()),
+        ((LINEAR,), (UNCONVERTED,)),
+        ((GAMMA, P3), (UNCONVERTED,)),
+        (((b"cICP", bytes([12, 13, 0, 1])),), (UNCONVERTED,)),
+        (((b"iCCP", b"x\0\0no zlib stream"),), (UNREADABLE,)),
+        (((b"acTL", struct.pack(">II", 2, 0)),), (FRAMES,)),
+    ],
+)
+def test_what_a_png_states_of_its_colours_is_not_ignored_in_silence(
+    tmp_path: Path, deep: bool, chunks: tuple[tuple[bytes, bytes], ...], notes: tuple[str, ...]
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    (tmp_path / "a.png").write_bytes(_with_chunks(picture.astype(np.uint16) * 257 if deep else picture, *chunks))
+    found = decode_image(tmp_path / "a.png")
+    assert np.array_equal(found.pixels, picture)
+    assert tuple(note for note in found.notes if "16-bit" not in note) == notes

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromogen.data.formats.samples import DEPTHS, NO_ALPHA, ON_WHITE
-from chromogen.data.formats.tiff_pages import FIRST, THREE_GREY
+from chromogen.data.formats.tiff_pages import FIRST, THREE_GREY, UNUSED_TABLE
 from chromogen.data.images import decode_image, image_facts, read_image, read_levels
 
 Writer = Callable[
@@ -474,3 +474,21 @@ def test_plain_lzw_is_read_without_a_warning(tmp_path: Path, order: str, big: bo
     values = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order, bigtiff=big, compression="lzw", photometric="minisblack")
     assert np.array_equal(read_image(tmp_path / "a.tif"), np.repeat(values[..., None], 3, axis=-1))
+
+
+@pytest.mark.parametrize(("end", "said"), [(255, False), (0, True)])
+def test_a_lookup_table_on_one_channel_is_no_damage(tmp_path: Path, end: int, said: bool) -> None:
+    grey = np.arange(48 * 40, dtype=np.uint8).reshape(48, 40)
+    ramp = np.linspace(255 - end, end, 256).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", grey, imagej=True, metadata={"axes": "YX", "LUTs": [np.stack([ramp] * 3)]})
+    found = decode_image(tmp_path / "a.tif")
+    assert np.array_equal(found.pixels, np.repeat(grey[..., None], 3, axis=2))
+    assert (UNUSED_TABLE in found.notes) is said
+
+
+def test_a_picture_below_a_thumbnail_is_counted_among_the_pages(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.ascontiguousarray(pixels[::4, ::4]), photometric="rgb", subifds=1, subfiletype=1, metadata=None)
+        file.write(pixels, photometric="rgb", metadata=None)
+    assert decode_image(tmp_path / "a.tif").notes == ("page 2 of 2 taken, the one of full resolution",)
