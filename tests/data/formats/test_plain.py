@@ -168,7 +168,9 @@ def test_notes_are_counted_by_kind() -> None:
 def _with_chunks(picture: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG, the chunks set behind its header."""
     content = imagecodecs.png_encode(picture)
-    body = b"".join(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
     return content[:33] + body + content[33:]
 
 
