@@ -205,4 +205,5 @@ def _not_recognised(root: Path, tried: Iterable[str]) -> str:
     if not entries:
         return f"{root} is empty; looked for: {looked_for}"
     shown = ", ".join(path.name for path in sorted(entries, key=natural_order)[:6]) + (", ..." if len(entries) > 6 else "")
-    return f"{root} holds no images in a known layout. It holds {shown}; looked for: {looked_for}"
+    table = "; its manifest.csv has no columns he and ihc" if any(path.name == "manifest.csv" for path in entries) else ""
+    return f"{root} holds no images in a known layout. It holds {shown}{table}; looked for: {looked_for}"

@@ -14,7 +14,11 @@ from chromogen.data.pairs.table import Found, Pair
 from chromogen.levels import level_from_name, level_from_text, name_without_level
 from chromogen.tables import decimal, read_table
 
-_COLUMNS = {"source": "he", "h&e": "he", "target": "ihc", "name": "id", "level": "her2", "license": "licence"}
+_SIDES = {
+    **dict.fromkeys(("source", "src", "input", "h&e"), "he"),
+    **dict.fromkeys(("target", "tgt", "output", "ground_truth"), "ihc"),
+}
+_COLUMNS = {**_SIDES, "name": "id", "level": "her2", "license": "licence"}
 
 
 def read_manifest(root: Path) -> Found | None:

@@ -268,3 +268,16 @@ def test_exactly_the_common_names_are_pairs(
         assert {path.name[:-4] for path in table.unpaired} == sources ^ targets
     else:
         assert {pair.name for pair in table.pairs} == sources and len(table.unpaired_targets) == len(targets)
+
+
+@pytest.mark.parametrize("columns", ["input,target", "src,tgt", "H&E,IHC", "HE,ground_truth"])
+def test_a_manifest_may_call_its_columns_as_folders_are_called(tmp_path: Path, columns: str) -> None:
+    write_manifest(tmp_path, f"{columns}\n1.png,2.png\n")
+    assert found(tmp_path) == {"1": ("", "1.png", "2.png")}
+
+
+def test_a_manifest_that_is_none_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    write_manifest(tmp_path, "left|right\n1.png|2.png\n")
+    with pytest.raises(ValueError, match=r"its manifest\.csv has no columns he and ihc"):
+        find_pairs(tmp_path)
