@@ -33,7 +33,7 @@ def check_folder(folder: Path, layout: str = "auto") -> Findings:
         found = check_cases(CaseSource(str(folder)))
     except ValueError as no_cases:
         if isinstance(no_pairs, NotRecognisedError) and not isinstance(no_cases, UnknownLayoutError):
-            raise
+            raise ValueError(f"{no_cases}; as stained pairs: {no_pairs}") from no_cases
         raise ValueError(f"{no_pairs}; and as radiology cases: {no_cases}") from no_cases
     weak = all(facts.study.category is not None for facts in found.studies)
     if not isinstance(no_pairs, NotRecognisedError):

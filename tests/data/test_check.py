@@ -160,3 +160,9 @@ def test_slides_that_names_carry_are_split_whole(tmp_path: Path) -> None:
         train, val = ({name.rpartition("_")[0] for name in data.open(split).names} for split in ("train", "val"))
         known = [slide for slide in slides if slide != "7M1"]
         assert train and val and not (train & val & set(known)) and len(val & set(known)) <= 1
+
+
+def test_a_fault_of_cases_does_not_hide_why_they_are_no_pairs(tmp_path: Path) -> None:
+    pictures(tmp_path, "image/a.png", "label/a.png")
+    with pytest.raises(ValueError, match="colours, too many for classes.*; as stained pairs: .*looked for: a manifest"):
+        check_folder(tmp_path)
