@@ -117,6 +117,9 @@ def _sides(seen: Sequence[Seen], sources: Counter[Name], targets: Counter[Name])
         twice = [one.name for one in seen if (one.source, one.target) == ("he", "he")]
         if twice:
             yield f"the target looks like H&E, as the source does, in {_of(twice, seen)}; put the IHC there"
+    for side, counts, other in (("sources", sources, targets), ("targets", targets, sources)):
+        if _most(counts) in ("grey", "blank") and _most(other) in ("he", "ihc"):
+            yield f"the {side} look like {WORDS[_most(counts)]}, beside {WORDS[_most(other)]}: they show no stain"  # type: ignore[index]
 
 
 def _odd(seen: Sequence[Seen], sources: Counter[Name], targets: Counter[Name]) -> Iterator[str]:

@@ -15,15 +15,20 @@ from chromogen.data.names import SPLITS, comparable, is_split_like, split_of_wor
 Side = Literal["source", "target"]
 Family = Literal["stain", "role", "letter"]
 
+_MARKER = r"(?:ihc|her-?2|er|pr|ki-?67|pd-?l1|dab)"
 _STAINS = {
-    "source": r"h ?& ?e|h[_+-]e|h[ _-]?and[ _-]?e|hne|he",
-    "target": r"(?:ihc|her-?2(?:[_ -]?neu)?|er|pr|ki-?67|pd-?l1|dab)(?:[ _-](?:ihc|her-?2|er|pr|ki-?67|pd-?l1|dab))*",
+    "source": r"h ?& ?e|h[_+-]e|h[ _-]?and[ _-]?e|hne|hes|ha?ematoxylin(?:[ _-]?(?:and|&|\+)?[ _-]?eosin)?|he",
+    "target": rf"immuno[ _-]?histo[ _-]?ch[ei]mi(?:stry|e)|{_MARKER}(?:(?<=2)[ _-]?neu)?(?:[ _-]{_MARKER})*",
 }
 _ROLES = {"source": r"sources?|src|inputs?", "target": r"targets?|tgt|outputs?|gt|ground[ _-]?truths?"}
 _LETTERS = {"source": r"(?:real[ _-]?)?a", "target": r"(?:real[ _-]?)?b"}
 _FAMILIES: dict[Family, dict[str, str]] = {"stain": _STAINS, "role": _ROLES, "letter": _LETTERS}
 _SIDES = {(family, side): words for family, sides in _FAMILIES.items() for side, words in sides.items()}
-_NOISE = r"(?:[ _-](?:images?|imgs?|patch(?:es)?|tiles?|crops?|pngs?|jpgs?|stain(?:ed|s)?))?"
+_NOISE = (
+    r"(?:[ _-]?(?:染色|\([ _]?(?:\d{1,2}|he|ihc|her-?2)[ _]?\))"
+    r"|[ _-](?:images?|imgs?|patch(?:es)?|tiles?|crops?|pngs?|jpgs?|stain(?:ed|s|ing)?|registered|aligned|normali[sz]ed"
+    r"|f(?:ä|ae)rbung))?"
+)
 _GLUED = r"(?:he|ihc|a|b)"  # what may follow train without a gap: trainA, trainHE; `trainer` is no train of ER
 _WORD = "|".join(sorted((re.escape(word) for word in SPLITS if word), key=len, reverse=True))
 _FOLDERS = {
@@ -145,7 +150,8 @@ def _joined(before: str, behind: str) -> str:
 def _plain(word: str) -> str:
     """`H&E`, `h_e` and `he` are one word, and so are `HER-2` and `her2`."""
     plain = re.sub(r"[ &_+-]", "", word)
-    return {"hande": "he", "hne": "he", "reala": "a", "realb": "b"}.get(plain, plain)
+    plain = "he" if re.match("ha?ematoxylin", plain) else "ihc" if plain.startswith("immuno") else plain
+    return {"hande": "he", "hne": "he", "hes": "he", "reala": "a", "realb": "b"}.get(plain, plain)
 
 
 def _check_split(path: Path, root: Path, splits: list[str], around: tuple[str, ...]) -> None:

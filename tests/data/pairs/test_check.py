@@ -196,6 +196,15 @@ def test_swapped_sides_are_told(tmp_path: Path) -> None:
     assert problem.startswith("source and target look swapped in 4 of 4 pairs looked at: p0, p1, p2, ...")
 
 
+def test_a_side_without_stain_is_told(tmp_path: Path) -> None:
+    root = phantoms(tmp_path)
+    for path in (root / "IHC").iterdir():
+        with Image.open(path) as image:
+            grey = image.convert("L")
+        grey.save(path)
+    assert any(problem.startswith("the targets look like a grey picture") for problem in check(root).problems)
+
+
 def test_one_swapped_pair_among_good_ones(tmp_path: Path) -> None:
     root = phantoms(tmp_path)
     he, ihc = (root / side / "p1.png" for side in ("HE", "IHC"))
