@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return fail(str(error), USAGE)
     except FileNotFoundError as error:
-        return fail(f"there is no {error.filename}" if error.filename else str(error), USAGE)
+        return fail(f"there is no {error.filename}; check the path" if error.filename else str(error), USAGE)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return fail(f"{error.strerror or error}{where}", SOME_FAILED)

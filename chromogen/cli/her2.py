@@ -67,7 +67,7 @@ def her2(
     for outcome in outcomes:
         if outcome.readout is not None:
             out_console.print(f"{outcome.image}: {outcome.readout.words}", soft_wrap=True)
-            for reason in outcome.readout.reasons:
+            for reason in outcome.readout.unsaid:
                 out_console.print(f"  {reason}", soft_wrap=True)
     failed = [outcome for outcome in outcomes if outcome.readout is None]
     for outcome in failed:

@@ -9,7 +9,7 @@ from chromogen.judge.folder import Scores
 
 
 def table(scores: Scores) -> Table:
-    """The scores for a terminal: predictions, HER2 classes, and always the three controls."""
+    """The scores for a terminal: predictions, HER2 classes, and always the three controls ("none" without a source)."""
     metrics = scores.metrics
     title = f"profile {scores.judging.profile}, PSNR in dB"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -25,7 +25,9 @@ def table(scores: Scores) -> Table:
         table.add_row(f"  HER2 {name}", *_cells(row))
     table.add_section()
     for name, row in metrics["controls"].items():
-        table.add_row(f"control: {name.replace('_', ' ')}", *_cells(row))
+        count, *numbers = _cells(row)
+        missing = name == "source" and scores.source is None  # nobody asked for it, so nothing failed
+        table.add_row(f"control: {name.replace('_', ' ')}", "none" if missing else count, *numbers)
     return table
 
 

@@ -178,7 +178,7 @@ def test_nuclei_are_looked_for_where_the_files_state_their_um_per_pixel(asked: A
     [
         ("pred", lambda path: path.mkdir(), "the prediction folder {} holds no images; PNG, JPEG, TIFF and BMP files are read"),
         ("target", lambda path: path.mkdir(), "the target folder {} holds no images; PNG, JPEG, TIFF and BMP files are read"),
-        ("pred", lambda path: None, "there is no {}"),
+        ("pred", lambda path: None, "there is no {}; check the path"),
         ("target", lambda path: None, "the target folder {} is not there; name a folder of images"),
         ("target", lambda path: path.write_text("x"), "the target folder {} is a file; name a folder of images"),
         ("pred", lambda path: path.write_text("x"), "{name} is neither a folder nor a zip archive; hand in a folder or"),
@@ -198,6 +198,20 @@ def test_folders_without_images_are_usage_errors(
     code, said = asked.run(**{role: path})  # type: ignore[arg-type]
     assert code == cli.USAGE and len(said) == 1 and said[0].startswith(f"chromogen: {sentence.format(path, name=path.name)}")
     assert not (asked.root / "out").exists()
+
+
+def test_a_control_nobody_asked_for_is_no_failure(asked: Asked) -> None:
+    """Without --source nothing of it failed; with a source folder, the pictures it lacks are counted."""
+
+    def control(*more: str) -> str:
+        words = ["--pred", str(asked.pred), "--target", str(asked.target), "--out", str(asked.root / "out"), "--workers", "1"]
+        assert cli.main(["evaluate", *words, *more]) == 0
+        (line,) = [line for line in asked.capsys.readouterr().out.splitlines() if "control: source" in line]
+        return line
+
+    assert control().split()[2:4] == ["none", "\N{EN DASH}"]
+    save(asked.root / "he" / f"{PLAIN[0]}.png", scene(9))
+    assert f"1 of {len(PLAIN)}" in control("--source", str(asked.root / "he"))
 
 
 def test_results_cannot_go_into_a_file(asked: Asked) -> None:

@@ -193,6 +193,7 @@ def test_what_is_no_h_dab_image_is_said_everywhere_in_the_same_words(
         )
         assert record["her2"]["words"] == f"No pattern is predicted: {record['reasons'][0]}." in said.out
         assert row["reasons"] == record["reasons"][0]
+        assert said.out.count(record["reasons"][0]) == len([r for r in rows.values() if r["reasons"] == row["reasons"]])
         numbers = [row["class"], row["prob_0"], row["percent_positive"], row["h_score_cell"], row["h_score_pixel"]]
         assert numbers == [""] * 5 and row["cells"] == "0", name
         assert record["her2"]["class"] is None and record["dab"]["h_score_pixel"] is None

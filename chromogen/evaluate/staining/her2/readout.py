@@ -80,6 +80,11 @@ class ReadOut:
         unsure = "" if self.status == "ok" else " (to be reviewed)"
         return f"Predicted pattern {PATTERNS[self.pattern]}{unsure}, from {len(self.classes)} cells of the {self.basis}."
 
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """The reasons that `words` does not give."""
+        return self.reasons[1:] if self.pattern is None else self.reasons
+
     def contract(self) -> dict[str, Any]:
         """The read-out as JSON values; numbers that are not defined are null."""
         probabilities = None
